@@ -1,10 +1,17 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Unit tests are one program (suite = module), the rest are scripts.
+asan_options = handle_sigbus=0:detect_stack_use_after_return=1
 AM_TESTS_ENVIRONMENT = \
 	top_builddir='$(abs_top_builddir)'; export top_builddir; \
 	top_srcdir='$(abs_top_srcdir)'; export top_srcdir; \
-	ASAN_OPTIONS="$${ASAN_OPTIONS:-handle_sigbus=0:detect_stack_use_after_return=1}"; \
+	ASAN_OPTIONS="$${ASAN_OPTIONS:-$(asan_options)}"; \
+	CC='$(CC)'; export CC; \
+	MAKE='$(MAKE)'; export MAKE; \
 	export ASAN_OPTIONS;
+# No script may hang: five minutes, then SIGTERM.
+TEST_EXTENSIONS = .sh
+SH_LOG_COMPILER = timeout
+AM_SH_LOG_FLAGS = -k 10 300
 
 if CRITERION
 if !TSAN
@@ -18,6 +25,31 @@ unit_tests_SOURCES = \
 unit_tests_CFLAGS = $(AM_CFLAGS) $(CRITERION_CFLAGS)
 unit_tests_LDADD = $(vringd_libs) $(CRITERION_LIBS)
 
-dist_check_SCRIPTS += \
-	tests/lint/check-order
-TESTS += $(dist_check_SCRIPTS)
+EXTRA_DIST += \
+	tests/lib/e2e.sh
+
+lint_tests = \
+	tests/lint/check-dist \
+	tests/lint/check-headers \
+	tests/lint/check-man \
+	tests/lint/check-options \
+	tests/lint/check-order \
+	tests/lint/check-shell \
+	tests/lint/check-style
+
+# The real daemon, driven from outside.
+e2e_tests =
+
+dist_check_SCRIPTS += $(lint_tests) $(e2e_tests)
+TESTS += $(lint_tests) $(e2e_tests)
+
+# One kind of test alone.
+check-lint: all
+	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(lint_tests)'
+check-e2e: all
+	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(e2e_tests)'
+
+# For check-dist.
+print-dist:
+	@for f in $(DISTFILES); do echo "$$f"; done
+.PHONY: check-e2e check-lint print-dist

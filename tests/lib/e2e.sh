@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# shellcheck shell=sh
+# Drives the real daemon from outside.  A test begins with
+#
+#	. "${top_srcdir:-.}/tests/lib/e2e.sh"
+#
+# and has from then on $T, a folder of its own, which goes away at the end
+# together with everything the test started.  A test ends with status 0 when
+# it passed, 77 when it was skipped, anything else when it failed; the
+# daemon's log is then shown.  KEEP=1 keeps the folder.
+#
+# The programs under test come from the build folder; VRINGD, VRINGCTL and
+# VRINGBENCH name others.  E2E_WAIT is how many seconds a wait may take.
+
+set -u
+top_srcdir=${top_srcdir:-$(pwd)}
+top_builddir=${top_builddir:-$(pwd)}
+VRINGD=${VRINGD:-$top_builddir/vringd}
+VRINGCTL=${VRINGCTL:-$top_builddir/vringctl}
+VRINGBENCH=${VRINGBENCH:-$top_builddir/vringbench}
+E2E_WAIT=${E2E_WAIT:-20}
+
+# Short, because a socket's path has 107 bytes.
+T=$(mktemp -d "${TMPDIR:-/tmp}/vrt.XXXXXX") || exit 99
+chmod 755 "$T"
+daemon_pid=
+daemon_log=$T/vringd.log
+control=$T/control.sock
+
+cleanup()
+{
+	e2e_status=$?
+	trap - EXIT
+	if [ -n "$daemon_pid" ]; then
+		kill -KILL "$daemon_pid" 2>/dev/null
+		wait "$daemon_pid" 2>/dev/null
+	fi
+	case $e2e_status in
+	0 | 77) ;;
+	*)
+		echo "--- status $e2e_status; the daemon's log:"
+		tail -n 60 "$daemon_log" 2>/dev/null
+		;;
+	esac
+	[ -n "${KEEP-}" ] && echo "kept: $T" || rm -rf "$T"
+	exit "$e2e_status"
+}
+trap cleanup EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# skip REASON...: this test cannot run here.
+skip()
+{
+	echo "SKIP: $*"
+	exit 77
+}
+
+# fail REASON...: the behaviour under test is wrong.
+fail()
+{
+	echo "FAIL: $*"
+	exit 1
+}
+
+# requires PROGRAM...: skips the test without one of them.
+requires()
+{
+	for e2e_program; do
+		command -v "$e2e_program" >/dev/null ||
+			skip "no ${e2e_program##*/} here"
+	done
+}
+
+# requires_root: skips the test for everybody else.
+requires_root()
+{
+	[ "$(id -u)" = 0 ] || skip "only root can do this"
+}
+
+# wait_until WHAT COMMAND...: fails the test when the command does not
+# succeed in time; WHAT names it then.
+wait_until()
+{
+	e2e_what=$1
+	shift
+	e2e_end=$(($(date +%s) + E2E_WAIT))
+	until "$@"; do
+		[ "$(date +%s)" -lt "$e2e_end" ] ||
+			fail "not within $E2E_WAIT s: $e2e_what"
+		sleep 0.05
+	done
+}
+
+# is_listening PATH: true when somebody accepts connections there.  Looks at
+# the kernel's table, so nobody sees a connection.
+is_listening()
+{
+	awk -v path="$1" '
+		$8 == path && $4 == "00010000" { found = 1 }
+		END { exit !found }' /proc/net/unix
+}
+
+# is_gone PID: true when no such process runs (a zombie does not run).
+is_gone()
+{
+	case $(cut -d ')' -f 2 "/proc/$1/stat" 2>/dev/null) in
+	"" | " Z"*) return 0 ;;
+	esac
+	return 1
+}
+
+# logged REGEX: true when the daemon logged such a line.
+logged()
+{
+	grep -qE -- "$1" "$daemon_log"
+}
+
+# make_file NAME SIZE: a sparse file in $T.
+make_file()
+{
+	truncate -s "$2" "$T/$1"
+}
+
+# daemon_config: writes $T/vringd.yaml from standard input, with paths inside
+# $T put before it.
+daemon_config()
+{
+	{
+		echo "control: {path: $control}"
+		echo "socket-dir: $T"
+		echo "state-dir: $T/state"
+		echo "storage-dirs: [$T]"
+		cat
+	} >"$T/vringd.yaml"
+	mkdir -p "$T/state"
+}
+
+# daemon_spawn [ARG...]: starts the daemon on $T/vringd.yaml and does not
+# wait.  It ends with this shell, however that ends.
+daemon_spawn()
+{
+	[ -x "$VRINGD" ] || skip "no ${VRINGD##*/} was built"
+	setpriv --pdeathsig KILL "$VRINGD" -c "$T/vringd.yaml" "$@" \
+		>>"$daemon_log" 2>&1 &
+	daemon_pid=$!
+}
+
+daemon_is_up()
+{
+	is_gone "$daemon_pid" && fail "the daemon ended at start"
+	is_listening "$control"
+}
+
+# daemon_start [ARG...]: starts the daemon and comes back when it serves: the
+# control socket is the last one to listen.
+daemon_start()
+{
+	daemon_spawn "$@"
+	wait_until "the daemon serves" daemon_is_up
+}
+
+# daemon_stop: SIGTERM; fails the test unless the daemon ends with status 0
+# and no sanitizer complained.
+daemon_stop()
+{
+	e2e_pid=$daemon_pid
+	kill -TERM "$e2e_pid" || fail "the daemon is gone already"
+	wait_until "the daemon ends on SIGTERM" is_gone "$e2e_pid"
+	wait "$e2e_pid"
+	e2e_rc=$?
+	daemon_pid=
+	[ "$e2e_rc" = 0 ] || fail "the daemon ended with status $e2e_rc"
+	daemon_is_clean
+}
+
+# daemon_kill: SIGKILL, as a crash.
+daemon_kill()
+{
+	kill -KILL "$daemon_pid" || fail "the daemon is gone already"
+	wait "$daemon_pid" 2>/dev/null
+	daemon_pid=
+	daemon_is_clean
+}
+
+# daemon_is_clean: fails the test when a sanitizer complained.
+daemon_is_clean()
+{
+	! logged 'Sanitizer|runtime error:' || fail "a sanitizer complained"
+}
+
+# ctl ARG...: vringctl on this test's daemon.
+ctl()
+{
+	"$VRINGCTL" --socket "$control" "$@"
+}
