@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* One io_uring: take an entry, submit once per turn, hand out results. */
+#pragma once
+
+#include <liburing.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+/*
+ * Theory of operation: rings
+ *
+ * A worker has one ring of each kind that it needs.  The main thread makes
+ * them, disabled and restricted to the operations and registrations we use,
+ * before any thread exists, so that a system call filter may forbid
+ * io_uring_setup afterwards.  The worker enables its rings and is from then on
+ * the only thread that may touch them.
+ *
+ * The direct ring is SINGLE_ISSUER, DEFER_TASKRUN and TASKRUN_FLAG.  Its
+ * completions are not in memory until the worker enters the kernel, and its
+ * ring descriptor does not wake an epoll, so it has a registered eventfd, which
+ * is watched edge-triggered and never read.  The eventfd is switched off
+ * (CQ_EVENTFD_DISABLED) while the worker is awake: then neither our own calls
+ * nor I/O that completes at once can wake us for nothing.  Going to sleep is:
+ * uring_arm(), look once more at uring_has_work(), sleep.
+ *
+ * The SQPOLL ring is the same to its users, with a kernel thread that takes
+ * the entries.
+ *
+ * An entry's user_data is a struct uring_op; its done() gets the result.
+ */
+enum uring_kind {
+	URING_DIRECT,
+	URING_SQPOLL,
+	URING_NR_KINDS,
+};
+
+/* Who is told of a completion.  Embedded in what the entry is about. */
+struct uring_op {
+	void (*done)(struct uring_op *op, int res);
+};
+
+struct uring_params {
+	enum uring_kind kind;
+	unsigned entries;	/* of the submission queue, a power of two */
+	unsigned nr_files;	/* size of the table of registered files */
+	int sqpoll_cpu;		/* -1: any */
+	unsigned sqpoll_idle_ms;
+	const struct uring *share; /* whose SQPOLL thread to use, or NULL */
+};
+
+struct uring {
+	struct io_uring ring;	/* ring_fd is -1 before uring_init() */
+	enum uring_kind kind;
+	int eventfd;
+	unsigned in_flight;	/* entries whose done() has not run */
+	unsigned nr_files;
+	unsigned char *files;	/* which places of the file table are used */
+};
+
+/*
+ * Make a ring, disabled and restricted.  Returns 0 or -errno; uring_explain()
+ * says what the administrator can do about it.  uring_fini() accepts a ring
+ * of which this failed, and a zeroed one with ring_fd -1.
+ *
+ * Main thread, before the worker's thread exists.
+ */
+int uring_init(struct uring *r, const struct uring_params *p);
+void uring_fini(struct uring *r);
+
+/*
+ * A sentence for @err of uring_init(): whether a sysctl, a system call filter,
+ * the container, a limit or the age of the kernel forbids io_uring, with the
+ * remedy.  Written to @buf, which is returned.  Any thread.
+ */
+const char *uring_explain(int err, char *buf, size_t len);
+
+/*
+ * Enable the ring for the calling thread, register its descriptor, bound its
+ * io-wq threads to @io_workers and keep them on @cpus (NULL: anywhere).
+ * Returns 0 or -errno.  Worker only, once.
+ */
+int uring_enable(struct uring *r, unsigned io_workers, const cpu_set_t *cpus);
+
+/* Is this IORING_OP_ supported by the running kernel?  Any thread. */
+bool uring_has_op(unsigned op);
+
+/*
+ * An empty entry.  Never NULL: a full queue is submitted first.  The prepare
+ * functions clear user_data, so who is told of the result is set last:
+ *
+ *	sqe = uring_sqe(r);
+ *	io_uring_prep_read(sqe, ...);
+ *	uring_sqe_done(sqe, &io->op);
+ *
+ * Worker only.
+ */
+struct io_uring_sqe *uring_sqe(struct uring *r);
+
+static inline void uring_sqe_done(struct io_uring_sqe *sqe,
+				  struct uring_op *op)
+{
+	sqe->user_data = (uintptr_t)op;
+}
+
+/*
+ * Tell the kernel of the entries made since the last time.  Costs nothing when
+ * there are none.  Returns the number submitted, or -errno (-EBUSY and -EAGAIN:
+ * the entries stay queued; reap and try again).  Worker only.
+ */
+int uring_submit(struct uring *r);
+
+/*
+ * Run done() for every completion that is there, entering the kernel only if
+ * it says that it has deferred some.  Returns how many.  Worker only.
+ */
+unsigned uring_reap(struct uring *r);
+
+/* Completions, or deferred work, seen from memory alone.  Worker only. */
+bool uring_has_work(const struct uring *r);
+
+/* The eventfd announces completions (before sleeping), or not.  Worker only. */
+void uring_arm(struct uring *r);
+void uring_disarm(struct uring *r);
+
+/*
+ * Register @fd.  Returns its place in the table, for IOSQE_FIXED_FILE, or
+ * -errno (-ENFILE: the table is full).  The ring then holds a reference to the
+ * file until uring_drop_file(); entries in flight hold their own.
+ *
+ * Worker only.
+ */
+int uring_add_file(struct uring *r, int fd);
+void uring_drop_file(struct uring *r, int place);

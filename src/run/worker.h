@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* One thread with one event loop: mail, wakes, turns, rings. */
+#pragma once
+
+#include <ev.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "base/list.h"
+#include "run/mailbox.h"
+#include "run/uring.h"
+
+/*
+ * Theory of operation: a turn
+ *
+ * A worker sleeps in libev.  It wakes for mail, for a socket, for a timer, or
+ * because one of its wakes is due: a guest's kick or a ring's eventfd.  Wakes
+ * hang on an epoll descriptor of the worker's own, edge-triggered, that libev
+ * watches as one ev_io: libev would rebuild its whole set whenever a VMM keeps
+ * a kick that we closed, and a kick must never be read, since its owner can
+ * make that block.
+ *
+ * Then the worker makes turns until there is nothing left to do:
+ *
+ *	TURN_READY	queues look at their rings, devices submit
+ *	TURN_DONE	ios that needed no kernel are done
+ *	TURN_END	queues publish used entries and call their guests
+ *	submit		once for each ring that has entries
+ *	reap		completions; they put items into the next turn's phases
+ *
+ * An item is in one phase's list at most; adding it again does nothing.  An
+ * item that adds itself during its own phase is run in the next turn, so one
+ * busy queue cannot starve the others, and libev is entered without waiting at
+ * least every 50 us or so while turns follow each other.
+ *
+ * Before sleeping, rings are armed and looked at once more.
+ */
+enum turn_phase {
+	TURN_READY,
+	TURN_DONE,
+	TURN_END,
+	TURN_NR_PHASES,
+};
+
+struct worker;
+
+/* Something to run in a phase of a turn.  Embedded. */
+struct turn_item {
+	struct list link;
+	void (*run)(struct turn_item *item);
+};
+
+/* Worker only. */
+static inline void turn_item_init(struct turn_item *item,
+				  void (*run)(struct turn_item *item))
+{
+	list_init(&item->link);
+	item->run = run;
+}
+
+/* A descriptor whose readiness, once signalled, runs fire().  Embedded. */
+struct wake {
+	int fd;
+	void (*fire)(struct wake *k);
+};
+
+struct worker_params {
+	unsigned id;		/* 0.. */
+	int cpu;		/* to be pinned to, or -1 */
+	bool sqpoll;		/* make the SQPOLL ring too, and prefer it */
+	int sqpoll_cpu;		/* -1: any */
+	unsigned sqpoll_idle_ms;
+	struct worker *sqpoll_share; /* whose SQPOLL thread to use, or NULL */
+	unsigned io_workers;	/* bound of io-wq threads */
+	const cpu_set_t *io_cpus; /* where io-wq threads may run, or NULL */
+};
+
+/* What a worker lends out of a pool: an iovec array for a long chain. */
+#define WORKER_IOV_MAX 1024	/* segments in one array */
+#define WORKER_NR_IOV  64	/* arrays in the pool */
+
+/*
+ * Make a worker with its rings, without its thread.  Returns 0 or -errno; when
+ * a ring cannot be made the reason was logged.  worker_free() accepts NULL.
+ *
+ * Main thread.
+ */
+int worker_new(struct worker **out, const struct worker_params *p);
+void worker_free(struct worker *w);
+
+/*
+ * Start the thread, and return when its rings are enabled or could not be.
+ * worker_stop() has it leave its loop after the turn and joins it; everything
+ * that it owned must be gone by then.  Returns 0 or -errno.
+ *
+ * Main thread.
+ */
+int worker_start(struct worker *w);
+void worker_stop(struct worker *w);
+
+/* Constant while the worker lives.  Any thread. */
+unsigned worker_id(const struct worker *w);
+int worker_cpu(const struct worker *w);
+
+/* Have @m delivered on the worker's thread.  Any thread. */
+void worker_post(struct worker *w, struct mail *m);
+
+/* For offload_run(): where done() shall run.  Any thread. */
+struct mailbox *worker_mailbox(struct worker *w);
+
+/* Is the caller on @w's thread?  For asserts.  Any thread. */
+bool worker_is_self(const struct worker *w);
+
+/* The loop, for sockets and timers.  Worker only. */
+struct ev_loop *worker_loop(struct worker *w);
+
+/*
+ * The ring of a kind, or NULL when it was not made.  worker_io_ring() is the
+ * one that backends use: SQPOLL where configured, else direct.
+ *
+ * Worker only.
+ */
+struct uring *worker_ring(struct worker *w, enum uring_kind kind);
+struct uring *worker_io_ring(struct worker *w);
+
+/* Run @item in the next @phase to come.  Worker only. */
+void worker_add(struct worker *w, enum turn_phase phase,
+		struct turn_item *item);
+
+/*
+ * Watch @k->fd, edge-triggered; it is never read.  A descriptor that is
+ * readable already fires once.  Returns 0 or -errno: -EPERM for one that
+ * cannot be waited for (a regular file).  worker_unwatch() must come before
+ * the descriptor is closed; afterwards fire() is not called again.
+ *
+ * Worker only.
+ */
+int worker_watch(struct worker *w, struct wake *k);
+void worker_unwatch(struct worker *w, struct wake *k);
+
+/*
+ * An array of WORKER_IOV_MAX iovecs from the worker's pool, or NULL when all
+ * are lent.  Who got NULL may wait: its item is moved to TURN_READY when an
+ * array comes back (list_del() takes an item out of any list).  Worker only.
+ */
+struct iovec *worker_iov_get(struct worker *w);
+void worker_iov_put(struct worker *w, struct iovec *iov);
+void worker_iov_wait(struct worker *w, struct turn_item *item);
+
+/* CLOCK_MONOTONIC in microseconds, read once per turn.  Worker only. */
+uint64_t worker_now_us(const struct worker *w);
