@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A kind of storage: the vtable, and what every backend has. */
+#pragma once
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "backend/io.h"
+#include "run/worker.h"
+
+/*
+ * Theory of operation: from path to port
+ *
+ * open() looks at the storage and learns its size and limits.  It takes no
+ * lock, so that a disk may be prepared by other programs until a guest uses it.
+ *
+ * claim() makes the storage ours: an OFD write lock over the whole file (a
+ * read lock for a read-only one), and O_EXCL as well for a block device, on the
+ * very descriptor that the I/O uses.  I/O of a dead predecessor holds that
+ * file, so to get the claim is to know that it is over.  Nothing is read or
+ * written before.  Several targets that share a backend share its claim.
+ *
+ * attach() gives a worker its port: the ring to use, the registered file, the
+ * lists of ios that wait.  A port belongs to its worker alone.
+ *
+ *	open -> claim -> attach (each worker) -> submit ... -> detach -> release
+ */
+enum backend_direct {
+	BACKEND_DIRECT_AUTO,
+	BACKEND_DIRECT_ON,
+	BACKEND_DIRECT_OFF,
+};
+
+struct backend_params {
+	const char *kind;	/* "file", "mem", "null" */
+	const char *path;	/* file */
+	uint64_t size;		/* mem, null: bytes */
+	unsigned block_size;	/* 512, 4096, or 0: what the storage has */
+	enum backend_direct direct;
+	bool discard;		/* pass discards on */
+	bool read_only;
+	bool shared;		/* several targets or processes may write */
+	bool zeroes;		/* null: fill reads with zeroes */
+};
+
+/* What open() learnt; constant but for size, which rescan may enlarge. */
+struct backend_info {
+	uint64_t size;			/* bytes, whole blocks */
+	unsigned block_size;		/* logical; every offset and length */
+	unsigned physical_block_size;
+	unsigned alignment_offset;	/* bytes */
+	unsigned min_io_size;		/* bytes, or 0 */
+	unsigned opt_io_size;		/* bytes, or 0 */
+	bool read_only;
+	bool direct;			/* O_DIRECT is in use */
+	bool can_discard;
+	bool can_unmap;			/* write zeroes may deallocate */
+	uint64_t max_discard;		/* bytes in one io */
+	uint64_t discard_align;		/* bytes */
+	uint64_t max_write_zeroes;	/* bytes in one io */
+	bool copies;			/* data goes through the CPU */
+};
+
+/* Which storage it is: the same for two paths that lead to one. */
+struct backend_id {
+	bool is_block;
+	dev_t dev;		/* st_rdev of a device, else st_dev */
+	ino_t ino;		/* 0 for a device */
+};
+
+struct backend;
+struct port;
+
+struct backend_ops {
+	const char *name;	/* as written in the configuration */
+
+	/*
+	 * May block: control at start, else an offload thread.  On failure
+	 * a sentence for the administrator is in @err.
+	 */
+	int (*open)(struct backend **out, const struct backend_params *p,
+		    char *err, size_t err_len);
+	void (*close)(struct backend *b);
+
+	/*
+	 * May block: an offload thread.  -EBUSY when somebody else has it, with
+	 * who, as far as known, in @err: try again later.
+	 */
+	int (*claim)(struct backend *b, char *err, size_t err_len);
+	void (*release)(struct backend *b);
+
+	/* Worker only.  The backend is claimed. */
+	int (*attach)(struct backend *b, struct worker *w, struct port **out);
+	void (*detach)(struct port *p);
+
+	/*
+	 * Worker only.  Returns nothing and never completes inside the call:
+	 * every result comes through io->done() later.
+	 */
+	void (*submit)(struct port *p, struct io *io);
+
+	/* May block: an offload thread.  Look at the size again. */
+	int (*rescan)(struct backend *b, uint64_t *size);
+};
+
+#define BACKEND_MAX_WORKERS 256
+
+struct backend {
+	const struct backend_ops *ops;
+	struct backend_info info;
+	struct backend_id id;	/* valid for kind file */
+	char *name;		/* path, or "mem:1073741824", for the log */
+	bool shared;
+
+	/* control's */
+	unsigned users;
+
+	/* under lock, never on the data path */
+	pthread_mutex_t lock;
+	unsigned claims;
+
+	/* each worker's own */
+	struct port *ports[BACKEND_MAX_WORKERS];
+};
+
+/* What every port has; the kinds embed it. */
+struct port {
+	struct backend *backend;
+	struct worker *worker;
+	unsigned users;		/* queues that were given it */
+};
+
+/*
+ * Fill what every backend has.  For the kinds' open(), and their close().
+ * Returns 0 or -ENOMEM.
+ */
+int backend_init(struct backend *b, const struct backend_ops *ops,
+		 const char *name);
+void backend_fini(struct backend *b);
+
+/*
+ * Claim for one more user; release for one.  Returns 0, -EBUSY or -errno, with
+ * a sentence in @err.  Offload thread.
+ */
+int backend_claim(struct backend *b, char *err, size_t err_len);
+void backend_release(struct backend *b);
+
+/*
+ * The calling worker's port, made on first use.  Returns 0 or -errno.
+ * backend_detach() undoes one backend_attach(); no io is in flight by then if
+ * it was the last.  Worker only.
+ */
+int backend_attach(struct backend *b, struct worker *w, struct port **out);
+void backend_detach(struct port *p);
+
+/* Start @io.  Worker only; see backend_ops.submit. */
+static inline void port_submit(struct port *p, struct io *io)
+{
+	io->port = p;
+	p->backend->ops->submit(p, io);
+}

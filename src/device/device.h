@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the guest sees: the vtable of device models. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "backend/backend.h"
+#include "vhost/queue.h"
+
+struct device;
+
+struct device_params {
+	struct backend *backend;
+	const char *serial;	/* at most 20 bytes are used */
+	unsigned nr_queues;
+	unsigned seg_max;	/* data segments of a request */
+	bool read_only;
+};
+
+/* Bytes of a device's state, for save and load. */
+struct blob {
+	void *data;
+	size_t len;
+};
+
+/* A device model.  One const table per file in device/. */
+struct device_ops {
+	const char *name;	/* as written in the configuration */
+	size_t room;		/* bytes that each chain carries for it */
+	size_t config_size;	/* beyond it config space reads zero */
+
+	/* Control only. */
+	int (*open)(struct device **out, const struct device_params *p);
+	void (*close)(struct device *d);
+
+	/*
+	 * Feature bits offered beyond those of the ring; what the driver
+	 * accepted, before any queue starts: 0, or -EINVAL to refuse.
+	 * Home only, as all but request().
+	 */
+	uint64_t (*features)(const struct device *d);
+	int (*accept)(struct device *d, uint64_t features);
+
+	/* @off + @len is at most 256. */
+	void (*config_get)(const struct device *d, void *buf, size_t off,
+			   size_t len);
+	/* 0, or -EINVAL: read-only or outside. */
+	int (*config_set)(struct device *d, const void *buf, size_t off,
+			  size_t len);
+
+	/* Worker only: one chain of a queue that was lent with this device. */
+	void (*request)(void *device_queue, struct queue *q, struct chain *c);
+
+	/* As after power on: a new session, or the driver asked for it. */
+	void (*reset)(struct device *d);
+	int (*save)(const struct device *d, struct blob *out);
+	int (*load)(struct device *d, const struct blob *in);
+
+	/* The backend's size changed. */
+	void (*resized)(struct device *d);
+};
+
+struct device {
+	const struct device_ops *ops;
+	struct backend *backend;
+};
+
+/* The context of a lent queue: queue_user.ctx. */
+struct device_queue {
+	struct device *device;
+	struct port *port;
+	struct counters *counters;
+};

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Guest memory: regions that a VMM shares, and addresses into them. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "run/mailbox.h"
+
+/*
+ * Theory of operation: guest memory
+ *
+ * A region is one mapping of a descriptor that the VMM sent.  A memmap is a
+ * set of regions, sorted by guest physical address.  It never changes: adding
+ * or removing a region makes a new memmap that shares the regions that stay.
+ *
+ * The session counts who uses a memmap, on its home thread only.  A queue that
+ * is given a new memmap keeps the old one until the last request taken under
+ * it is done and then sends it back by mail.  When the last user lets go, the
+ * regions that no other memmap holds are unmapped, by an offload thread, and
+ * then the session's gone() is called.  So nothing is ever unmapped under a
+ * request, and no thread waits.
+ *
+ * What a guest can do to mapped memory besides changing it at any moment is to
+ * take it away, by truncating the file.  The CPU then gets SIGBUS.  The handler
+ * finds the region by its address, puts anonymous memory over the whole region
+ * (one page would fail in huge pages), marks it gone and returns.  The worker
+ * breaks the queue at the end of its turn.  The kernel's own accesses return
+ * EFAULT and become failed requests.
+ */
+#define MEMMAP_MAX_REGIONS 512
+
+struct memmap;
+struct memmap_region;
+
+enum memmap_files {
+	MEMMAP_SHMEM,	/* only memory files: shmem and hugetlbfs */
+	MEMMAP_ANY,	/* any file; one on a dead server may hang us */
+};
+
+struct memmap_range {
+	uint64_t gpa;		/* guest physical address */
+	uint64_t size;		/* bytes, not 0 */
+	uint64_t uva;		/* address in the VMM */
+	uint64_t offset;	/* in the descriptor */
+};
+
+/*
+ * Catch SIGBUS in guest memory from now on.  Other SIGBUS end the process as
+ * before.  Returns 0 or -errno.  Main thread, once.
+ */
+int memmap_guard_init(void);
+
+/*
+ * An empty memmap, with one user.  @home is where the session lives.  Returns
+ * 0 or -ENOMEM.  Home only, as is all that follows but the lookups.
+ */
+int memmap_new(struct memmap **out, struct mailbox *home);
+
+/*
+ * A copy of @old with one more region, which is mapped from @fd; @fd is
+ * consumed, closed by an offload thread, whatever happens.  The first thing
+ * done to it is F_GET_SEALS, which never blocks: a file that is no memory file
+ * is refused with -EMEDIUMTYPE unless @files allows it.
+ *
+ * Returns 0, -EINVAL (size 0, overflow, beyond the file), -EEXIST (overlaps a
+ * region by guest or VMM address), -ENOSPC (MEMMAP_MAX_REGIONS), or -errno of
+ * mmap.
+ */
+int memmap_add(struct memmap **out, const struct memmap *old,
+	       const struct memmap_range *range, int fd,
+	       enum memmap_files files);
+
+/*
+ * A copy of @old without the region that has this gpa, uva and size; the
+ * offset is not looked at.  Returns 0, -ENOENT or -ENOMEM.
+ */
+int memmap_remove(struct memmap **out, const struct memmap *old,
+		  const struct memmap_range *range);
+
+/*
+ * One user more; one less.  When the last one goes, gone(@ctx), as given to
+ * memmap_on_gone(), is called on the home thread after the unmapping.
+ * memmap_put() accepts NULL.
+ */
+struct memmap *memmap_get(struct memmap *m);
+void memmap_put(struct memmap *m);
+void memmap_on_gone(struct memmap *m, void (*gone)(void *ctx), void *ctx);
+
+/* How many regions, and bytes in them. */
+unsigned memmap_nr_regions(const struct memmap *m);
+uint64_t memmap_bytes(const struct memmap *m);
+
+/*
+ * Guest memory of @len bytes at guest physical address @gpa, as at most @max
+ * iovecs: more than one only where it crosses from one region to the next.
+ * Returns their number, -EFAULT when any byte is in no region, or -E2BIG.
+ * @len 0 gives 0.
+ *
+ * Any thread that holds the memmap.
+ */
+int memmap_iov(const struct memmap *m, uint64_t gpa, uint64_t len,
+	       struct iovec *iov, unsigned max);
+
+/*
+ * Memory at @len bytes from VMM address @uva, contiguous here, or NULL.
+ *
+ * Any thread that holds the memmap.
+ */
+void *memmap_uva(const struct memmap *m, uint64_t uva, uint64_t len);
+
+/*
+ * The number of SIGBUS caught so far in the process: one relaxed load, to be
+ * compared with an earlier value before asking memmap_is_gone(), which tells
+ * whether a region of @m was taken away.  Any thread.
+ */
+unsigned memmap_faults(void);
+bool memmap_is_gone(const struct memmap *m);

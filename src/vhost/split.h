@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The split ring of virtio: pop, push, publish, arm, restore. */
+#pragma once
+
+#include "vhost/ring.h"
+
+/*
+ * Find a ring of @r->size descriptors at @a in @r->map and fix the pointers.
+ * Returns 0, -EINVAL (size no power of two or above 32768, alignment) or
+ * -EFAULT (any byte of it outside one region); why is in @r->why.  Used again
+ * after the map changed.  The owner only, as all here.
+ */
+int split_locate(struct ring *r, const struct ring_addr *a);
+
+/*
+ * Begin at available entry @base; with @base negative at the used index, as
+ * for a front-end that never said.
+ */
+void split_restore(struct ring *r, int base);
+
+/*
+ * Take the next chain.  Returns 1 and fills @c, 0 when the ring is empty, or
+ * -EPROTO when the driver broke the rules, with the reason in @r->why.  Each
+ * descriptor is copied once, then checked; addresses are checked to their end.
+ */
+int split_pop(struct ring *r, struct chain *c);
+
+/*
+ * Give the chain back with @len bytes written to its writable part.  The
+ * driver sees it after split_publish(), which makes all pushed visible at
+ * once and says whether the driver wants a call.
+ */
+void split_push(struct ring *r, const struct chain *c, uint32_t len);
+bool split_publish(struct ring *r);
+
+/*
+ * Ask for kicks.  Returns true when entries were added meanwhile: their kick
+ * may never come, so look again.  split_disarm() says that none are needed.
+ */
+bool split_arm(struct ring *r);
+void split_disarm(struct ring *r);
+
+/* One relaxed load: may there be something to take?  For polling. */
+bool split_has_work(const struct ring *r);
