@@ -4,8 +4,20 @@ noinst_LIBRARIES += libvringd.a
 EXTRA_DIST += src/ORDER
 
 libvringd_a_SOURCES = \
+	src/backend/backend.h \
+	src/backend/io.h \
+	src/backend/kinds.h \
 	src/base/list.h \
 	src/base/util.h \
+	src/device/device.h \
+	src/run/mailbox.h \
+	src/run/offload.h \
+	src/run/uring.h \
+	src/run/worker.h \
+	src/vhost/memmap.h \
+	src/vhost/queue.h \
+	src/vhost/ring.h \
+	src/vhost/split.h \
 	src/vhost/vhost_user_spec.h
 
 vringd_libs = libvringd.a $(EV_LIBS) $(URING_LIBS) $(YAML_LIBS) \

@@ -6,7 +6,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/counters.h"
 #include "run/worker.h"
 #include "vhost/ring.h"
 
@@ -42,6 +41,7 @@ enum queue_state {
 	QUEUE_DRAINING,
 };
 
+struct counters;
 struct queue;
 
 /*
@@ -57,17 +57,21 @@ struct queue_user {
 	struct counters *counters;	/* written by the worker alone */
 };
 
-/* What the session has been told about an idle queue. */
+/*
+ * What the session has been told about an idle queue.  The descriptors are the
+ * queue's from queue_start() on; -1 where there is none.  Without a kick the
+ * ring is polled every millisecond.
+ */
 struct queue_setup {
 	unsigned size;
 	struct ring_addr addr;
-	int base;		/* available index to begin at; -1: never told */
+	int base;	/* available index to begin at; -1: never told */
 	bool event_idx;
 	bool indirect;
 	bool enabled;
-	int kick;		/* descriptors are the queue's from queue_start() */
-	int call;		/* on; -1 where there is none.  Without a kick */
-	int err;		/* the ring is polled every millisecond */
+	int kick;
+	int call;
+	int err;
 };
 
 enum queue_change_what {
