@@ -7,6 +7,9 @@ libvringd_a_SOURCES = \
 	src/backend/backend.h \
 	src/backend/io.h \
 	src/backend/kinds.h \
+	src/base/counters.c \
+	src/base/counters.def \
+	src/base/counters.h \
 	src/base/list.h \
 	src/base/util.h \
 	src/device/device.h \

@@ -21,6 +21,7 @@ endif
 endif
 
 unit_tests_SOURCES = \
+	tests/unit/base/test_counters.c \
 	tests/unit/base/test_list.c
 unit_tests_CFLAGS = $(AM_CFLAGS) $(CRITERION_CFLAGS)
 unit_tests_LDADD = $(vringd_libs) $(CRITERION_LIBS)
