@@ -11,6 +11,8 @@ libvringd_a_SOURCES = \
 	src/base/counters.def \
 	src/base/counters.h \
 	src/base/list.h \
+	src/base/unixsock.c \
+	src/base/unixsock.h \
 	src/base/util.h \
 	src/device/device.h \
 	src/run/mailbox.h \

@@ -22,7 +22,8 @@ endif
 
 unit_tests_SOURCES = \
 	tests/unit/base/test_counters.c \
-	tests/unit/base/test_list.c
+	tests/unit/base/test_list.c \
+	tests/unit/base/test_unixsock.c
 unit_tests_CFLAGS = $(AM_CFLAGS) $(CRITERION_CFLAGS)
 unit_tests_LDADD = $(vringd_libs) $(CRITERION_LIBS)
 

@@ -1,0 +1,462 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Unix stream sockets: made safely, connected, and used to pass descriptors. */
+#include "base/unixsock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "base/util.h"
+
+/* A name under which the kernel follows a descriptor, and nothing else. */
+struct fd_name {
+	char text[32];
+};
+
+static struct fd_name name_fd(int fd)
+{
+	struct fd_name n;
+
+	snprintf(n.text, sizeof(n.text), "/proc/self/fd/%d", fd);
+	return n;
+}
+
+__attribute__((format(printf, 3, 4))) static int
+explain(struct unixsock_why *why, int err, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(why->text, sizeof(why->text), fmt, ap);
+	va_end(ap);
+	return err;
+}
+
+static int fill_address(struct sockaddr_un *sa, const char *path)
+{
+	size_t len = strlen(path);
+
+	if (!len)
+		return -EINVAL;
+	if (len >= sizeof(sa->sun_path))
+		return -ENAMETOOLONG;
+	memset(sa, 0, sizeof(*sa));
+	sa->sun_family = AF_UNIX;
+	memcpy(sa->sun_path, path, len + 1);
+	return 0;
+}
+
+static bool parse_id(const char *text, unsigned *id)
+{
+	char *end;
+
+	errno = 0;
+	unsigned long n = strtoul(text, &end, 10);
+
+	/* The highest number means "no change" to chown. */
+	if (*text < '0' || *text > '9' || *end || errno || n >= UINT32_MAX)
+		return false;
+	*id = n;
+	return true;
+}
+
+int unixsock_access_find(struct unixsock_access *access, const char *owner,
+			 const char *group, mode_t mode,
+			 struct unixsock_why *why)
+{
+	access->uid = -1;
+	access->gid = -1;
+	access->mode = mode;
+	if (owner && !parse_id(owner, &access->uid)) {
+		struct passwd *pw = getpwnam(owner);
+
+		if (!pw)
+			return explain(why, -ENOENT, "no user named %s", owner);
+		access->uid = pw->pw_uid;
+	}
+	if (group && !parse_id(group, &access->gid)) {
+		struct group *gr = getgrnam(group);
+
+		if (!gr)
+			return explain(why, -ENOENT, "no group named %s",
+				       group);
+		access->gid = gr->gr_gid;
+	}
+	return 0;
+}
+
+static const char *name_type(mode_t mode)
+{
+	switch (mode & S_IFMT) {
+	case S_IFREG:
+		return "a regular file";
+	case S_IFDIR:
+		return "a directory";
+	case S_IFLNK:
+		return "a symbolic link";
+	case S_IFBLK:
+	case S_IFCHR:
+		return "a device";
+	default:
+		return "something that is no socket";
+	}
+}
+
+/*
+ * Tries the socket behind the O_PATH descriptor @node.  Returns 0 when it is
+ * stale, that is when nobody listens, or -EADDRINUSE, or another -errno when
+ * that cannot be told.
+ */
+static int probe_stale(int node)
+{
+	struct sockaddr_un sa;
+	int err = fill_address(&sa, name_fd(node).text);
+
+	if (err)
+		return err;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return -errno;
+	err = connect(fd, (struct sockaddr *)&sa, sizeof(sa)) ? -errno : 0;
+	close(fd);
+	switch (err) {
+	case -ECONNREFUSED:
+		return 0;
+	case 0:
+	case -EAGAIN:	  /* its backlog is full */
+	case -EPROTOTYPE: /* it is not a stream socket */
+		return -EADDRINUSE;
+	default:
+		return err;
+	}
+}
+
+static int remove_same(const char *path, dev_t dev, ino_t ino)
+{
+	struct stat st;
+
+	if (lstat(path, &st))
+		return -errno;
+	if (!S_ISSOCK(st.st_mode) || st.st_dev != dev || st.st_ino != ino)
+		return -ESTALE;
+	return unlink(path) ? -errno : 0;
+}
+
+/*
+ * Removes a stale socket at @path.  The node is held by a descriptor while we
+ * ask who listens, so that nothing can take its place meanwhile, and no
+ * symbolic link is ever followed.
+ */
+static int remove_stale(const char *path, struct unixsock_why *why)
+{
+	struct stat st;
+	int node = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	int err;
+
+	if (node < 0) {
+		err = -errno;
+		return explain(why, err, "%s", strerror(-err));
+	}
+	if (fstat(node, &st)) {
+		err = -errno;
+		explain(why, err, "%s", strerror(-err));
+	} else if (!S_ISSOCK(st.st_mode)) {
+		err = explain(why, -EEXIST, "%s is in the way",
+			      name_type(st.st_mode));
+	} else if ((err = probe_stale(node)) == -EADDRINUSE) {
+		explain(why, err, "another process listens there");
+	} else if (err) {
+		explain(why, err,
+			"cannot tell whether the socket is in use: %s",
+			strerror(-err));
+	} else if ((err = remove_same(path, st.st_dev, st.st_ino))) {
+		explain(why, err, "cannot remove the stale socket: %s",
+			strerror(-err));
+	}
+	close(node);
+	return err;
+}
+
+static int bind_path(int fd, const char *path, struct unixsock_why *why)
+{
+	struct sockaddr_un sa;
+	int err = fill_address(&sa, path);
+
+	if (err == -ENAMETOOLONG)
+		return explain(why, err, "the path is longer than %zu bytes",
+			       UNIXSOCK_PATH_SIZE - 1);
+	if (err)
+		return explain(why, err, "the path is empty");
+	if (!bind(fd, (struct sockaddr *)&sa, sizeof(sa)))
+		return 0;
+	if (errno == EADDRINUSE) {
+		err = remove_stale(path, why);
+		if (err)
+			return err;
+		if (!bind(fd, (struct sockaddr *)&sa, sizeof(sa)))
+			return 0;
+	}
+	err = -errno;
+	return explain(why, err, "cannot bind: %s", strerror(-err));
+}
+
+/* The node is pinned: the path cannot be made to lead to another file. */
+static int change_access(int node, const struct unixsock_access *access)
+{
+	if (fchownat(node, "", access->uid, access->gid, AT_EMPTY_PATH))
+		return -errno;
+	if (chmod(name_fd(node).text, access->mode))
+		return -errno;
+	return 0;
+}
+
+/* Returns a descriptor that pins the node at @path, if it is a socket. */
+static int pin_node(const char *path, struct stat *st)
+{
+	int node = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+
+	if (node < 0)
+		return -errno;
+	if (!fstat(node, st) && S_ISSOCK(st->st_mode))
+		return node;
+	close(node);
+	return -ESTALE;
+}
+
+static int open_to_clients(struct unixsock *s,
+			   const struct unixsock_access *access,
+			   struct unixsock_why *why)
+{
+	struct stat st;
+	int node = pin_node(s->path, &st);
+
+	if (node < 0)
+		return explain(why, node, "it vanished: %s", strerror(-node));
+	s->dev = st.st_dev;
+	s->ino = st.st_ino;
+
+	int err = change_access(node, access);
+
+	close(node);
+	if (err)
+		return explain(why, err, "cannot set owner and mode: %s",
+			       strerror(-err));
+	if (listen(s->fd, SOMAXCONN)) {
+		err = -errno;
+		return explain(why, err, "cannot listen: %s", strerror(-err));
+	}
+	return 0;
+}
+
+int unixsock_listen(struct unixsock *s, const char *path,
+		    const struct unixsock_access *access,
+		    struct unixsock_why *why)
+{
+	int err;
+
+	memset(s, 0, sizeof(*s));
+	s->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (s->fd < 0) {
+		err = -errno;
+		return explain(why, err, "cannot make a socket: %s",
+			       strerror(-err));
+	}
+	/* The node takes its mode from the socket: never open to others. */
+	if (fchmod(s->fd, 0600)) {
+		err = -errno;
+		explain(why, err, "cannot set the mode: %s", strerror(-err));
+		goto fail;
+	}
+	err = bind_path(s->fd, path, why);
+	if (err)
+		goto fail;
+	memcpy(s->path, path, strlen(path) + 1);
+	err = open_to_clients(s, access, why);
+	if (err)
+		goto fail;
+	return 0;
+fail:
+	unixsock_close(s);
+	return err;
+}
+
+int unixsock_set_access(const struct unixsock *s,
+			const struct unixsock_access *access)
+{
+	struct stat st;
+	int node = pin_node(s->path, &st);
+	int err = -ESTALE;
+
+	if (node < 0)
+		return node == -ENOENT ? -ESTALE : node;
+	if (st.st_dev == s->dev && st.st_ino == s->ino)
+		err = change_access(node, access);
+	close(node);
+	return err;
+}
+
+void unixsock_close(struct unixsock *s)
+{
+	if (s->fd < 0)
+		return;
+	/* While our descriptor is open, the inode number is not used again. */
+	if (s->ino)
+		remove_same(s->path, s->dev, s->ino);
+	close(s->fd);
+	s->fd = -1;
+	s->ino = 0;
+}
+
+int unixsock_accept(int fd)
+{
+	int client;
+
+	do {
+		client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	} while (client < 0 && errno == EINTR);
+	if (client >= 0)
+		return client;
+	return errno == ECONNABORTED ? -EAGAIN : -errno;
+}
+
+/* Unix sockets have no connect in progress: connect() waits as a send does. */
+static int set_send_timeout(int fd, int timeout_ms)
+{
+	struct timeval tv = {
+		.tv_sec = timeout_ms / 1000,
+		.tv_usec = timeout_ms % 1000 * 1000,
+	};
+
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv)))
+		return -errno;
+	return 0;
+}
+
+static int connect_within(int fd, const char *path, int timeout_ms)
+{
+	struct sockaddr_un sa;
+	int err = fill_address(&sa, path);
+
+	if (err)
+		return err;
+	/* 0 would mean for ever. */
+	err = set_send_timeout(fd, MAX(timeout_ms, 1));
+	if (err)
+		return err;
+	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)))
+		return errno == EAGAIN ? -ETIMEDOUT : -errno;
+	return set_send_timeout(fd, 0);
+}
+
+int unixsock_connect(const char *path, int timeout_ms)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return -errno;
+
+	int err = connect_within(fd, path, timeout_ms);
+
+	if (!err)
+		return fd;
+	close(fd);
+	return err;
+}
+
+int unixsock_peer(int fd, struct ucred *peer)
+{
+	socklen_t len = sizeof(*peer);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, peer, &len))
+		return -errno;
+	return 0;
+}
+
+/* Adds the descriptors of @msg to @fds, which has room for them. */
+static void take_fds(struct msghdr *msg, struct unixsock_fds *fds)
+{
+	struct cmsghdr *c;
+
+	for (c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+
+		size_t bytes = c->cmsg_len - CMSG_LEN(0);
+
+		memcpy(&fds->fd[fds->nr], CMSG_DATA(c), bytes);
+		fds->nr += bytes / sizeof(int);
+	}
+}
+
+ssize_t unixsock_recv(int fd, void *buf, size_t len, struct unixsock_fds *fds)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(UNIXSOCK_FDS * sizeof(int))];
+	} control;
+	struct iovec iov = {.iov_base = buf, .iov_len = len};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+	unsigned room = fds ? UNIXSOCK_FDS - fds->nr : 0;
+	ssize_t n;
+
+	if (room) {
+		/* Not CMSG_SPACE: its padding would hold one more. */
+		msg.msg_control = &control;
+		msg.msg_controllen = CMSG_LEN(room * sizeof(int));
+	}
+	do {
+		n = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	if (room)
+		take_fds(&msg, fds);
+	return msg.msg_flags & MSG_CTRUNC ? -EMSGSIZE : n;
+}
+
+ssize_t unixsock_send(int fd, const void *buf, size_t len, const int *fds,
+		      unsigned nr_fds)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(UNIXSOCK_FDS * sizeof(int))];
+	} control;
+	/* sendmsg() does not write, but struct iovec has no const. */
+	struct iovec iov = {.iov_base = (void *)(uintptr_t)buf, .iov_len = len};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+	ssize_t n;
+
+	if (nr_fds > UNIXSOCK_FDS)
+		return -EMSGSIZE;
+	if (nr_fds) {
+		msg.msg_control = &control;
+		msg.msg_controllen = CMSG_LEN(nr_fds * sizeof(int));
+
+		struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(nr_fds * sizeof(int));
+		memcpy(CMSG_DATA(c), fds, nr_fds * sizeof(int));
+	}
+	do {
+		n = sendmsg(fd, &msg, MSG_NOSIGNAL);
+	} while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : n;
+}
+
+void unixsock_fds_close(struct unixsock_fds *fds)
+{
+	while (fds->nr)
+		close(fds->fd[--fds->nr]);
+}
