@@ -14,6 +14,9 @@ libvringd_a_SOURCES = \
 	src/base/unixsock.c \
 	src/base/unixsock.h \
 	src/base/util.h \
+	src/daemon/config.h \
+	src/daemon/config_errors.h \
+	src/daemon/value.h \
 	src/device/device.h \
 	src/run/mailbox.h \
 	src/run/offload.h \

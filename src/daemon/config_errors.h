@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The list of all that is wrong with a configuration, each with its place. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+/* A place in a file, counted from 1; line 0 is the file as a whole. */
+struct config_place {
+	unsigned line;
+	unsigned column;
+};
+
+struct config_error {
+	struct config_place place;
+	bool warning;
+	char *text; /* path of the key and what is wrong */
+};
+
+/* At most CONFIG_ERRORS_MAX are kept; the others are only counted. */
+#define CONFIG_ERRORS_MAX 200
+
+/* Set to zero before use. */
+struct config_errors {
+	char *file;
+	struct config_error *list;
+	size_t nr;
+	unsigned nr_errors; /* how many there were, kept or not */
+	unsigned nr_warnings;
+};
+
+/*
+ * Adds an error, or a warning, at @place.  What the text quotes from the file
+ * must be made printable by the caller.
+ *
+ * Any thread that owns @errs.
+ */
+void config_errors_add(struct config_errors *errs, bool warning,
+		       struct config_place place, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+
+/*
+ * Sorts what is there by place, keeping the order of equals.
+ *
+ * Any thread that owns @errs.
+ */
+void config_errors_sort(struct config_errors *errs);
+
+/*
+ * Prints every error and warning as `FILE:LINE:COLUMN: TEXT', one a line.
+ *
+ * Any thread that owns @errs.
+ */
+void config_errors_print(const struct config_errors *errs, FILE *out);
+
+/* Frees what @errs holds and empties it.  Any thread that owns @errs. */
+void config_errors_fini(struct config_errors *errs);
