@@ -42,16 +42,41 @@ lint_tests = \
 # The real daemon, driven from outside.
 e2e_tests =
 
-dist_check_SCRIPTS += $(lint_tests) $(e2e_tests)
-TESTS += $(lint_tests) $(e2e_tests)
+# Linux guests that use the real daemon; skipped unless GUESTS=1.
+guest_tests = \
+	tests/guest/test-qemu-boot.sh \
+	tests/guest/test-qemu-disk-4096.sh \
+	tests/guest/test-qemu-disk.sh \
+	tests/guest/test-qemu-hotplug.sh \
+	tests/guest/test-qemu-read-only.sh \
+	tests/guest/test-qemu-reboot.sh \
+	tests/guest/test-uml-disk-4096.sh \
+	tests/guest/test-uml-disk.sh \
+	tests/guest/test-uml-read-only.sh
+EXTRA_DIST += \
+	tests/guest/disk-refuses-writes.sh \
+	tests/guest/disk-use.sh \
+	tests/guest/guest-build \
+	tests/guest/guest-host \
+	tests/guest/guest-init \
+	tests/guest/guest-run \
+	tests/guest/guest.sh \
+	tests/guest/uml-run \
+	tests/guest/vguest.py \
+	tests/guest/vu-trace
+
+dist_check_SCRIPTS += $(lint_tests) $(e2e_tests) $(guest_tests)
+TESTS += $(lint_tests) $(e2e_tests) $(guest_tests)
 
 # One kind of test alone.
 check-lint: all
 	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(lint_tests)'
 check-e2e: all
 	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(e2e_tests)'
+check-guests: all
+	GUESTS=1 $(MAKE) $(AM_MAKEFLAGS) check TESTS='$(guest_tests)'
 
 # For check-dist.
 print-dist:
 	@for f in $(DISTFILES); do echo "$$f"; done
-.PHONY: check-e2e check-lint print-dist
+.PHONY: check-e2e check-guests check-lint print-dist

@@ -1,0 +1,7 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+# A QEMU guest uses a disk with 4096-byte blocks.
+. "${top_srcdir:-.}/tests/lib/e2e.sh"
+. "$top_srcdir/tests/guest/guest.sh"
+guest_requires qemu-system-x86_64
+guest_uses_disk guest_qemu 4096 --env QUEUES=2
