@@ -11,6 +11,10 @@ libvringd_a_SOURCES = \
 	src/base/counters.def \
 	src/base/counters.h \
 	src/base/list.h \
+	src/base/log.c \
+	src/base/log.h \
+	src/base/ratelimit.c \
+	src/base/ratelimit.h \
 	src/base/unixsock.c \
 	src/base/unixsock.h \
 	src/base/util.h \
@@ -18,6 +22,7 @@ libvringd_a_SOURCES = \
 	src/daemon/config_errors.h \
 	src/daemon/value.h \
 	src/device/device.h \
+	src/run/mailbox.c \
 	src/run/mailbox.h \
 	src/run/offload.h \
 	src/run/uring.h \

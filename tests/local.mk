@@ -23,7 +23,10 @@ endif
 unit_tests_SOURCES = \
 	tests/unit/base/test_counters.c \
 	tests/unit/base/test_list.c \
-	tests/unit/base/test_unixsock.c
+	tests/unit/base/test_log.c \
+	tests/unit/base/test_ratelimit.c \
+	tests/unit/base/test_unixsock.c \
+	tests/unit/run/test_mailbox.c
 unit_tests_CFLAGS = $(AM_CFLAGS) $(CRITERION_CFLAGS)
 unit_tests_LDADD = $(vringd_libs) $(CRITERION_LIBS)
 
