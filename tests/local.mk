@@ -13,6 +13,18 @@ TEST_EXTENSIONS = .sh
 SH_LOG_COMPILER = timeout
 AM_SH_LOG_FLAGS = -k 10 300
 
+# The front-end: it plays the VMM and the guest, in tests and in vringbench.
+noinst_LIBRARIES += libfrontend.a
+libfrontend_a_SOURCES = \
+	tests/lib/frontend.c \
+	tests/lib/frontend.h \
+	tests/lib/guestblk.c \
+	tests/lib/guestblk.h \
+	tests/lib/guestmem.c \
+	tests/lib/guestmem.h \
+	tests/lib/guestring.c \
+	tests/lib/guestring.h
+
 if CRITERION
 if !TSAN
 check_PROGRAMS += unit-tests
@@ -26,9 +38,12 @@ unit_tests_SOURCES = \
 	tests/unit/base/test_log.c \
 	tests/unit/base/test_ratelimit.c \
 	tests/unit/base/test_unixsock.c \
+	tests/unit/lib/test_frontend.c \
+	tests/unit/lib/test_guestmem.c \
+	tests/unit/lib/test_guestring.c \
 	tests/unit/run/test_mailbox.c
 unit_tests_CFLAGS = $(AM_CFLAGS) $(CRITERION_CFLAGS)
-unit_tests_LDADD = $(vringd_libs) $(CRITERION_LIBS)
+unit_tests_LDADD = libfrontend.a $(vringd_libs) $(CRITERION_LIBS)
 
 EXTRA_DIST += \
 	tests/lib/e2e.sh
