@@ -1,2 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-EXTRA_DIST +=
+EXTRA_DIST += \
+	contrib/check-all \
+	contrib/packages \
+	contrib/test

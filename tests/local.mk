@@ -27,8 +27,9 @@ libfrontend_a_SOURCES = \
 
 if CRITERION
 if !TSAN
+unit_tests = unit-tests$(EXEEXT)
 check_PROGRAMS += unit-tests
-TESTS += unit-tests
+TESTS += $(unit_tests)
 endif
 endif
 
@@ -87,6 +88,8 @@ dist_check_SCRIPTS += $(lint_tests) $(e2e_tests) $(guest_tests)
 TESTS += $(lint_tests) $(e2e_tests) $(guest_tests)
 
 # One kind of test alone.
+check-units: all
+	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(unit_tests)'
 check-lint: all
 	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(lint_tests)'
 check-e2e: all
@@ -97,4 +100,4 @@ check-guests: all
 # For check-dist.
 print-dist:
 	@for f in $(DISTFILES); do echo "$$f"; done
-.PHONY: check-e2e check-guests check-lint print-dist
+.PHONY: check-e2e check-guests check-lint check-units print-dist
