@@ -4,7 +4,7 @@
 # minutes and packages, so they are skipped unless GUESTS=1 asks for them
 # (make check-guests).
 
-guest_dir=$top_srcdir/tests/guest
+guest_dir=${top_srcdir:?}/tests/guest
 
 # guest_requires PROGRAM...: skips unless guests were asked for and what boots
 # them is here, and makes the kernel and the archives when they are missing.
@@ -44,7 +44,6 @@ guest_uses_disk()
 		targets:
 		  - name: disk0
 		    backend: {path: $T/disk.img, block-size: $block}
-		    packed: off
 	YAML
 	daemon_start
 	"$boot" --blk "$T/disk0.sock" --script "$guest_dir/disk-use.sh" \
@@ -67,7 +66,6 @@ guest_meets_read_only()
 		targets:
 		  - name: disk0
 		    backend: {path: $T/disk.img, read-only: true}
-		    packed: off
 	YAML
 	daemon_start
 	"$1" --blk "$T/disk0.sock" --get "/root/digest:$T/digest" \

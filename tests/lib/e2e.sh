@@ -130,11 +130,8 @@ daemon_config()
 	{
 		echo "control: {path: $control}"
 		echo "socket-dir: $T"
-		echo "state-dir: $T/state"
-		echo "storage-dirs: [$T]"
 		cat
 	} >"$T/vringd.yaml"
-	mkdir -p "$T/state"
 }
 
 # daemon_spawn [ARG...]: starts the daemon on $T/vringd.yaml and does not
