@@ -4,9 +4,15 @@ noinst_LIBRARIES += libvringd.a
 EXTRA_DIST += src/ORDER
 
 libvringd_a_SOURCES = \
+	src/backend/backend.c \
 	src/backend/backend.h \
+	src/backend/blocking.c \
+	src/backend/blocking.h \
 	src/backend/io.h \
+	src/backend/kinds.def \
 	src/backend/kinds.h \
+	src/backend/mem.c \
+	src/backend/null.c \
 	src/base/counters.c \
 	src/base/counters.def \
 	src/base/counters.h \

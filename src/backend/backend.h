@@ -102,9 +102,16 @@ struct backend_ops {
 	 */
 	void (*submit)(struct port *p, struct io *io);
 
-	/* May block: an offload thread.  Look at the size again. */
+	/*
+	 * May block: an offload thread.  Look at the size again; info.size is
+	 * left to the caller, for control and the workers read it.
+	 */
 	int (*rescan)(struct backend *b, uint64_t *size);
 };
+
+#define KIND(kind) extern const struct backend_ops kind##_backend;
+#include "backend/kinds.def"
+#undef KIND
 
 #define BACKEND_MAX_WORKERS 256
 
@@ -140,6 +147,13 @@ struct port {
 int backend_init(struct backend *b, const struct backend_ops *ops,
 		 const char *name);
 void backend_fini(struct backend *b);
+
+/*
+ * Size and blocks as @p has them, for kinds that have no storage to ask.
+ * Returns 0, or -EINVAL with a sentence in @err.
+ */
+int backend_set_size(struct backend *b, const struct backend_params *p,
+		     char *err, size_t err_len);
 
 /*
  * Claim for one more user; release for one.  Returns 0, -EBUSY or -errno, with

@@ -5,7 +5,6 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-#include "base/list.h"
 #include "run/uring.h"
 #include "run/worker.h"
 
@@ -24,6 +23,10 @@ enum io_op {
 /*
  * Embedded in the room of a chain, or in whatever asks.  The submitter fills
  * the first group and leaves all alone until done().
+ *
+ * What takes several steps (a short transfer, more iovecs than one call takes,
+ * a bounce buffer smaller than the io) takes them one after the other: an io
+ * has one entry in flight at most, so it needs no parts and no count of them.
  */
 struct io {
 	enum io_op op;
@@ -43,8 +46,8 @@ struct io {
 	struct port *port;
 	struct uring_op uring;
 	struct turn_item item;	/* also its link in a list of waiting ios */
-	struct list parts;	/* of a split io */
-	unsigned pending;
+	unsigned step;		/* what the entry in flight does */
+	unsigned chunk;		/* bytes of it, where less than the rest */
 	int result;
 	uint64_t moved;		/* bytes done so far */
 	void *bounce;

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "backend/backend.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/util.h"
+
+int backend_init(struct backend *b, const struct backend_ops *ops,
+		 const char *name)
+{
+	b->ops = ops;
+	b->users = 1;
+	pthread_mutex_init(&b->lock, NULL);
+	b->name = strdup(name);
+	return b->name ? 0 : -ENOMEM;
+}
+
+void backend_fini(struct backend *b)
+{
+	assert(b->claims == 0);
+	pthread_mutex_destroy(&b->lock);
+	free(b->name);
+}
+
+int backend_set_size(struct backend *b, const struct backend_params *p,
+		     char *err, size_t err_len)
+{
+	unsigned block = p->block_size ? p->block_size : 512;
+
+	if (block != 512 && block != 4096) {
+		snprintf(err, err_len,
+			 "blocks of %u bytes: must be 512 or 4096", block);
+		return -EINVAL;
+	}
+	if (!p->size || p->size > INT64_MAX || !is_aligned(p->size, block)) {
+		snprintf(err, err_len,
+			 "size of %llu bytes: must be whole blocks of %u",
+			 (unsigned long long)p->size, block);
+		return -EINVAL;
+	}
+	b->info.size = p->size;
+	b->info.block_size = block;
+	b->info.physical_block_size = 4096;
+	b->info.read_only = p->read_only;
+	b->shared = p->shared;
+	return 0;
+}
+
+int backend_claim(struct backend *b, char *err, size_t err_len)
+{
+	int ret = 0;
+
+	pthread_mutex_lock(&b->lock);
+	if (!b->claims)
+		ret = b->ops->claim(b, err, err_len);
+	if (!ret)
+		b->claims++;
+	pthread_mutex_unlock(&b->lock);
+	return ret;
+}
+
+void backend_release(struct backend *b)
+{
+	pthread_mutex_lock(&b->lock);
+	assert(b->claims);
+	if (!--b->claims)
+		b->ops->release(b);
+	pthread_mutex_unlock(&b->lock);
+}
+
+int backend_attach(struct backend *b, struct worker *w, struct port **out)
+{
+	unsigned id = worker_id(w);
+	struct port *p;
+	int ret;
+
+	assert(id < BACKEND_MAX_WORKERS);
+	p = b->ports[id];
+	if (!p) {
+		ret = b->ops->attach(b, w, &p);
+		if (ret)
+			return ret;
+		p->backend = b;
+		p->worker = w;
+		p->users = 0;
+		b->ports[id] = p;
+	}
+	p->users++;
+	*out = p;
+	return 0;
+}
+
+void backend_detach(struct port *p)
+{
+	struct backend *b = p->backend;
+
+	assert(p->users);
+	if (--p->users)
+		return;
+	b->ports[worker_id(p->worker)] = NULL;
+	b->ops->detach(p);
+}
