@@ -31,7 +31,11 @@ libvringd_a_SOURCES = \
 	src/run/mailbox.c \
 	src/run/mailbox.h \
 	src/run/offload.h \
+	src/run/thread.c \
+	src/run/thread.h \
+	src/run/uring.c \
 	src/run/uring.h \
+	src/run/worker.c \
 	src/run/worker.h \
 	src/vhost/memmap.h \
 	src/vhost/queue.h \

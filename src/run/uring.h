@@ -116,7 +116,10 @@ int uring_submit(struct uring *r);
  */
 unsigned uring_reap(struct uring *r);
 
-/* Completions, or deferred work, seen from memory alone.  Worker only. */
+/*
+ * Completions, deferred work, or entries that are not submitted yet: seen from
+ * memory alone.  Worker only.
+ */
 bool uring_has_work(const struct uring *r);
 
 /* The eventfd announces completions (before sleeping), or not.  Worker only. */

@@ -1,0 +1,472 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* One io_uring: take an entry, submit once per turn, hand out results. */
+#include "run/uring.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "base/util.h"
+
+/* The completion queue is so many times the submission queue. */
+#define CQ_TIMES 4
+
+/*
+ * An entry that says nothing when it succeeds is not in flight.  This bit of
+ * its user_data tells its failure from other completions.
+ */
+#define QUIET 1ULL
+
+/* All that a ring may do; what is not here needs a reason to be added. */
+static const unsigned char allowed_ops[] = {
+	IORING_OP_NOP,	       IORING_OP_READV,	     IORING_OP_WRITEV,
+	IORING_OP_FSYNC,       IORING_OP_READ_FIXED, IORING_OP_WRITE_FIXED,
+	IORING_OP_POLL_ADD,    IORING_OP_TIMEOUT,    IORING_OP_ASYNC_CANCEL,
+	IORING_OP_FALLOCATE,   IORING_OP_READ,	     IORING_OP_WRITE,
+	IORING_OP_URING_CMD,
+};
+
+static const unsigned char allowed_registers[] = {
+	IORING_REGISTER_EVENTFD,       IORING_REGISTER_FILES_UPDATE,
+	IORING_REGISTER_FILES_UPDATE2, IORING_REGISTER_BUFFERS_UPDATE,
+	IORING_REGISTER_IOWQ_AFF,      IORING_REGISTER_IOWQ_MAX_WORKERS,
+	IORING_REGISTER_RING_FDS,      IORING_UNREGISTER_RING_FDS,
+};
+
+#define ALLOWED_FLAGS                                                          \
+	(IOSQE_FIXED_FILE | IOSQE_ASYNC | IOSQE_IO_LINK |                      \
+	 IOSQE_CQE_SKIP_SUCCESS)
+
+/* Of the running kernel; constant after the first ring was made. */
+static bool supported[IORING_OP_LAST];
+
+/* liburing 2.3 declares these two, but its library does not have them. */
+static int register_restrictions(int fd, struct io_uring_restriction *res,
+				 unsigned nr)
+{
+	int ret = syscall(__NR_io_uring_register, fd,
+			  IORING_REGISTER_RESTRICTIONS, res, nr);
+
+	return ret < 0 ? -errno : 0;
+}
+
+static int enable_rings(int fd)
+{
+	int ret = syscall(__NR_io_uring_register, fd,
+			  IORING_REGISTER_ENABLE_RINGS, NULL, 0);
+
+	return ret < 0 ? -errno : 0;
+}
+
+static int probe_ops(struct uring *r)
+{
+	struct io_uring_probe *p = io_uring_get_probe_ring(&r->ring);
+
+	if (!p)
+		return -ENOMEM;
+	for (unsigned op = 0; op < IORING_OP_LAST; op++)
+		supported[op] = io_uring_opcode_supported(p, op);
+	io_uring_free_probe(p);
+	for (unsigned i = 0; i < ARRAY_SIZE(allowed_ops); i++)
+		if (!supported[allowed_ops[i]])
+			return -EINVAL;
+	return 0;
+}
+
+bool uring_has_op(unsigned op)
+{
+	return op < IORING_OP_LAST && supported[op];
+}
+
+#define NR_RESTRICTIONS                                                        \
+	(ARRAY_SIZE(allowed_ops) + ARRAY_SIZE(allowed_registers) + 1)
+
+static int restrict_ring(struct uring *r)
+{
+	struct io_uring_restriction res[NR_RESTRICTIONS];
+	unsigned n = 0;
+
+	memset(res, 0, sizeof(res));
+	for (unsigned i = 0; i < ARRAY_SIZE(allowed_ops); i++, n++) {
+		res[n].opcode = IORING_RESTRICTION_SQE_OP;
+		res[n].sqe_op = allowed_ops[i];
+	}
+	for (unsigned i = 0; i < ARRAY_SIZE(allowed_registers); i++, n++) {
+		res[n].opcode = IORING_RESTRICTION_REGISTER_OP;
+		res[n].register_op = allowed_registers[i];
+	}
+	res[n].opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED;
+	res[n].sqe_flags = ALLOWED_FLAGS;
+	return register_restrictions(r->ring.ring_fd, res, n + 1);
+}
+
+static int setup_ring(struct uring *r, const struct uring_params *p)
+{
+	struct io_uring_params kp = {
+		.flags = IORING_SETUP_R_DISABLED | IORING_SETUP_CQSIZE |
+			 IORING_SETUP_SUBMIT_ALL,
+		.cq_entries = p->entries * CQ_TIMES,
+	};
+	int err;
+
+	if (p->kind == URING_SQPOLL) {
+		kp.flags |= IORING_SETUP_SQPOLL;
+		kp.sq_thread_idle = p->sqpoll_idle_ms;
+		if (p->sqpoll_cpu >= 0) {
+			kp.flags |= IORING_SETUP_SQ_AFF;
+			kp.sq_thread_cpu = p->sqpoll_cpu;
+		}
+		if (p->share) {
+			kp.flags |= IORING_SETUP_ATTACH_WQ;
+			kp.wq_fd = p->share->ring.ring_fd;
+		}
+	} else {
+		kp.flags |= IORING_SETUP_SINGLE_ISSUER |
+			    IORING_SETUP_DEFER_TASKRUN |
+			    IORING_SETUP_TASKRUN_FLAG;
+	}
+	err = io_uring_queue_init_params(p->entries, &r->ring, &kp);
+	if (err) {
+		r->ring.ring_fd = -1;
+		/* A kernel without SQPOLL has failed on the direct ring. */
+		if (err == -EINVAL && p->kind == URING_SQPOLL)
+			err = -ENXIO;
+	}
+	return err;
+}
+
+static int add_eventfd(struct uring *r)
+{
+	r->eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (r->eventfd < 0)
+		return -errno;
+	int err = io_uring_register_eventfd(&r->ring, r->eventfd);
+
+	if (!err)
+		uring_disarm(r);
+	return err;
+}
+
+static int add_file_table(struct uring *r, unsigned nr_files)
+{
+	if (!nr_files)
+		return 0;
+	r->files = calloc(nr_files, 1);
+	if (!r->files)
+		return -ENOMEM;
+	r->nr_files = nr_files;
+	return io_uring_register_files_sparse(&r->ring, nr_files);
+}
+
+int uring_init(struct uring *r, const struct uring_params *p)
+{
+	int err;
+
+	memset(r, 0, sizeof(*r));
+	r->ring.ring_fd = -1;
+	r->eventfd = -1;
+	r->kind = p->kind;
+	err = setup_ring(r, p);
+	if (!err)
+		err = probe_ops(r);
+	if (!err)
+		err = add_eventfd(r);
+	if (!err)
+		err = add_file_table(r, p->nr_files);
+	if (!err)
+		err = restrict_ring(r);
+	if (err)
+		uring_fini(r);
+	return err;
+}
+
+void uring_fini(struct uring *r)
+{
+	if (r->ring.ring_fd < 0)
+		return;
+	io_uring_queue_exit(&r->ring);
+	r->ring.ring_fd = -1;
+	if (r->eventfd >= 0)
+		close(r->eventfd);
+	r->eventfd = -1;
+	free(r->files);
+	r->files = NULL;
+}
+
+/* -1 when the kernel has no such setting. */
+static int read_setting(const char *path)
+{
+	FILE *f = fopen(path, "re");
+	int value = -1;
+
+	if (!f)
+		return -1;
+	if (fscanf(f, "%d", &value) != 1)
+		value = -1;
+	fclose(f);
+	return value;
+}
+
+static void explain_forbidden(char *buf, size_t len)
+{
+	int how = read_setting("/proc/sys/kernel/io_uring_disabled");
+	int group = read_setting("/proc/sys/kernel/io_uring_group");
+
+	if (how == 2)
+		snprintf(buf, len,
+			 "io_uring is forbidden to all: "
+			 "kernel.io_uring_disabled=2; set this sysctl to 1 and "
+			 "kernel.io_uring_group to a group of vringd, or to 0");
+	else if (how == 1)
+		snprintf(buf, len,
+			 "io_uring is forbidden to this user: "
+			 "kernel.io_uring_disabled=1; make vringd a member of "
+			 "the group in kernel.io_uring_group (now %d)",
+			 group);
+	else
+		snprintf(buf, len,
+			 "io_uring is forbidden by a system call filter "
+			 "(seccomp), a security module or the container, not "
+			 "by kernel.io_uring_disabled; allow io_uring_setup, "
+			 "io_uring_enter and io_uring_register");
+}
+
+static void explain_memory(char *buf, size_t len)
+{
+	struct rlimit lim = {0};
+
+	getrlimit(RLIMIT_MEMLOCK, &lim);
+	snprintf(buf, len,
+		 "no memory for io_uring: raise LimitMEMLOCK (now %llu KiB) or "
+		 "the memory limit of the service",
+		 (unsigned long long)lim.rlim_cur / 1024);
+}
+
+const char *uring_explain(int err, char *buf, size_t len)
+{
+	struct utsname u = {0};
+
+	uname(&u);
+	switch (-err) {
+	case EPERM:
+	case EACCES:
+		explain_forbidden(buf, len);
+		break;
+	case ENOSYS:
+		snprintf(buf, len,
+			 "kernel %s has no io_uring, or a system call filter "
+			 "(seccomp) or the container hides it; vringd needs "
+			 "Linux 6.1 or later with CONFIG_IO_URING",
+			 u.release);
+		break;
+	case ENOMEM:
+		explain_memory(buf, len);
+		break;
+	case EINVAL:
+		snprintf(buf, len,
+			 "the io_uring of kernel %s is too old: vringd needs "
+			 "Linux 6.1 or later",
+			 u.release);
+		break;
+	case ENXIO:
+		snprintf(buf, len,
+			 "no SQPOLL thread: sqpoll-cpu names a CPU that is not "
+			 "online, or not allowed here");
+		break;
+	case EMFILE:
+	case ENFILE:
+		snprintf(buf, len,
+			 "too few file descriptors for io_uring: raise "
+			 "LimitNOFILE");
+		break;
+	default:
+		snprintf(buf, len, "cannot make an io_uring: %s",
+			 strerror(-err));
+	}
+	return buf;
+}
+
+int uring_enable(struct uring *r, unsigned io_workers, const cpu_set_t *cpus)
+{
+	/*
+	 * The bounded threads serve files and block devices.  The others serve
+	 * the rest, such as a call descriptor that is not what it should be,
+	 * and have no bound unless we set one.
+	 */
+	unsigned bounds[2] = {io_workers, io_workers};
+	int err = enable_rings(r->ring.ring_fd);
+
+	if (err)
+		return err;
+	/* Also gives the thread its io-wq, which the next steps need. */
+	err = io_uring_register_ring_fd(&r->ring);
+	if (err < 0)
+		return err;
+	err = io_uring_register_iowq_max_workers(&r->ring, bounds);
+	if (!err && cpus)
+		err = io_uring_register_iowq_aff(&r->ring, sizeof(*cpus), cpus);
+	return err;
+}
+
+/*
+ * Wait until the kernel has taken entries.  A direct ring is full after a
+ * submit only when the kernel had no memory for a single request: nothing can
+ * go on before it has.
+ */
+static void wait_for_space(struct uring *r)
+{
+	const struct timespec a_moment = {.tv_nsec = 100000};
+
+	if (r->kind == URING_SQPOLL)
+		__io_uring_sqring_wait(&r->ring);
+	else if (uring_submit(r) <= 0)
+		nanosleep(&a_moment, NULL);
+}
+
+struct io_uring_sqe *uring_sqe(struct uring *r)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&r->ring);
+
+	if (unlikely(!sqe)) {
+		uring_submit(r);
+		while (!(sqe = io_uring_get_sqe(&r->ring)))
+			wait_for_space(r);
+	}
+	memset(sqe, 0, sizeof(*sqe));
+	return sqe;
+}
+
+/* Count the entries that liburing has not yet shown to the kernel. */
+static void count_entries(struct uring *r)
+{
+	const struct io_uring_sq *sq = &r->ring.sq;
+
+	for (unsigned i = sq->sqe_head; i != sq->sqe_tail; i++) {
+		struct io_uring_sqe *sqe = &sq->sqes[i & sq->ring_mask];
+
+		if (sqe->flags & IOSQE_CQE_SKIP_SUCCESS)
+			sqe->user_data |= QUIET;
+		else
+			r->in_flight++;
+	}
+}
+
+/* Entries that are new, or that the kernel had no memory for. */
+static bool has_entries(const struct uring *r)
+{
+	const struct io_uring_sq *sq = &r->ring.sq;
+
+	/* The SQPOLL thread looks itself for what was shown to it before. */
+	if (r->kind == URING_SQPOLL)
+		return sq->sqe_head != sq->sqe_tail;
+	return sq->sqe_tail != *sq->khead;
+}
+
+int uring_submit(struct uring *r)
+{
+	int n;
+
+	if (!has_entries(r))
+		return 0;
+	count_entries(r);
+	do {
+		n = io_uring_submit(&r->ring);
+	} while (n == -EINTR);
+	return n;
+}
+
+static bool has_deferred(const struct uring *r)
+{
+	return __atomic_load_n(r->ring.sq.kflags, __ATOMIC_RELAXED) &
+	       (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
+}
+
+bool uring_has_work(const struct uring *r)
+{
+	const struct io_uring_cq *cq = &r->ring.cq;
+
+	return __atomic_load_n(cq->ktail, __ATOMIC_RELAXED) != *cq->khead ||
+	       has_deferred(r) || has_entries(r);
+}
+
+unsigned uring_reap(struct uring *r)
+{
+	struct io_uring_cq *cq = &r->ring.cq;
+	unsigned head = *cq->khead, first = head, tail;
+
+	if (has_deferred(r))
+		io_uring_get_events(&r->ring);
+
+	/*
+	 * What completes meanwhile waits for the next turn.  Acquire: the
+	 * entries are there before the tail.
+	 */
+	tail = __atomic_load_n(cq->ktail, __ATOMIC_ACQUIRE);
+	while (head != tail) {
+		unsigned place = head & cq->ring_mask;
+		uint64_t data = cq->cqes[place].user_data;
+		int res = cq->cqes[place].res;
+
+		/* Free the place first: done() may make the kernel need it. */
+		__atomic_store_n(cq->khead, ++head, __ATOMIC_RELEASE);
+		if (!(data & QUIET))
+			r->in_flight--;
+		struct uring_op *op = (void *)(uintptr_t)(data & ~QUIET);
+
+		if (op)
+			op->done(op, res);
+	}
+	return head - first;
+}
+
+void uring_arm(struct uring *r)
+{
+	__atomic_store_n(r->ring.cq.kflags, 0, __ATOMIC_RELAXED);
+	/*
+	 * The eventfd must be on before the caller looks once more.  Pairs with
+	 * the kernel, which makes work visible before it looks at the flag.
+	 */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
+void uring_disarm(struct uring *r)
+{
+	__atomic_store_n(r->ring.cq.kflags, IORING_CQ_EVENTFD_DISABLED,
+			 __ATOMIC_RELAXED);
+}
+
+int uring_add_file(struct uring *r, int fd)
+{
+	unsigned char *free_place =
+		r->nr_files ? memchr(r->files, 0, r->nr_files) : NULL;
+
+	if (!free_place)
+		return -ENFILE;
+	int place = free_place - r->files;
+	int n = io_uring_register_files_update(&r->ring, place, &fd, 1);
+
+	if (n < 0)
+		return n;
+	*free_place = 1;
+	return place;
+}
+
+void uring_drop_file(struct uring *r, int place)
+{
+	int none = -1;
+
+	assert(r->files[place]);
+	/* Without memory it fails; the place's next user drops the file. */
+	io_uring_register_files_update(&r->ring, place, &none, 1);
+	r->files[place] = 0;
+}

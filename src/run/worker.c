@@ -1,0 +1,514 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* One thread with one event loop: mail, wakes, turns, rings. */
+#include "run/worker.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <semaphore.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "run/thread.h"
+
+#define RING_ENTRIES 512
+#define NR_FILES     4096 /* registered in each ring, if we may open so many */
+#define WAKE_BATCH   64
+
+/* Sockets and timers are looked at after so many turns, or so much time. */
+#define TURNS_BEFORE_LOOP 16
+#define US_BEFORE_LOOP	  50
+
+struct worker {
+	/* set before the thread starts, then constant */
+	unsigned id;
+	int cpu;
+	unsigned io_workers;
+	bool has_io_cpus;
+	cpu_set_t io_cpus;
+	char tag[16];
+	struct uring *io_ring;
+	int epfd;
+	bool has_thread; /* main's */
+
+	/* handed from the thread to main when it has started */
+	sem_t started;
+	int start_err;
+
+	pthread_t thread;
+	struct mailbox mailbox;
+	struct mail stop_mail;
+
+	/* worker only */
+	struct ev_loop *loop;
+	struct ev_io wakes_io;
+	struct ev_check awake_check;
+	struct uring rings[URING_NR_KINDS];
+	struct wake ring_wakes[URING_NR_KINDS];
+	struct list phases[TURN_NR_PHASES];
+	uint64_t now_us;
+	bool stopping;
+
+	/* fetched from the epoll descriptor and not yet fired */
+	struct epoll_event batch[WAKE_BATCH];
+	int batch_next;
+	int batch_len;
+
+	struct iovec *iovs; /* of all arrays */
+	struct iovec *free_iovs[WORKER_NR_IOV];
+	unsigned nr_free_iovs;
+	struct list iov_waiters;
+};
+
+static _Thread_local const struct worker *self;
+
+static bool has_ring(const struct uring *r)
+{
+	return r->ring.ring_fd >= 0;
+}
+
+static void read_clock(struct worker *w)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	w->now_us = ts.tv_sec * 1000000ULL + ts.tv_nsec / 1000;
+}
+
+/* -- making and freeing -------------------------------------------------- */
+
+static unsigned nr_files_allowed(void)
+{
+	struct rlimit lim;
+
+	if (getrlimit(RLIMIT_NOFILE, &lim) || lim.rlim_max > NR_FILES)
+		return NR_FILES;
+	return lim.rlim_max;
+}
+
+static int make_ring(struct worker *w, const struct worker_params *p,
+		     enum uring_kind kind)
+{
+	struct uring_params rp = {
+		.kind = kind,
+		.entries = RING_ENTRIES,
+		.nr_files = nr_files_allowed(),
+		.sqpoll_cpu = p->sqpoll_cpu,
+		.sqpoll_idle_ms = p->sqpoll_idle_ms,
+	};
+	char why[300];
+
+	if (kind == URING_SQPOLL && p->sqpoll_share)
+		rp.share = &p->sqpoll_share->rings[URING_SQPOLL];
+	int err = uring_init(&w->rings[kind], &rp);
+
+	if (err)
+		log_err(w->tag, "cannot make a ring: %s",
+			uring_explain(err, why, sizeof(why)));
+	else
+		w->io_ring = &w->rings[kind];
+	return err;
+}
+
+static int make_rings(struct worker *w, const struct worker_params *p)
+{
+	int err = make_ring(w, p, URING_DIRECT);
+
+	if (!err && p->sqpoll)
+		err = make_ring(w, p, URING_SQPOLL);
+	return err;
+}
+
+static int make_iovs(struct worker *w)
+{
+	/* Pages that no long chain ever needs are never touched. */
+	w->iovs = malloc(sizeof(*w->iovs) * WORKER_IOV_MAX * WORKER_NR_IOV);
+	if (!w->iovs)
+		return -ENOMEM;
+	for (unsigned i = 0; i < WORKER_NR_IOV; i++)
+		w->free_iovs[i] = w->iovs + i * WORKER_IOV_MAX;
+	w->nr_free_iovs = WORKER_NR_IOV;
+	return 0;
+}
+
+static void fire_wakes(struct ev_loop *loop, struct ev_io *io, int events)
+{
+	struct worker *w = io->data;
+	int n = epoll_wait(w->epfd, w->batch, WAKE_BATCH, 0);
+
+	(void)loop;
+	(void)events;
+	w->batch_len = MAX(n, 0);
+	for (w->batch_next = 0; w->batch_next < w->batch_len;) {
+		struct wake *k = w->batch[w->batch_next++].data.ptr;
+
+		/* NULL: unwatched since the batch was fetched. */
+		if (k)
+			k->fire(k);
+	}
+	w->batch_len = 0;
+}
+
+/* Runs first when the loop has slept: what follows may make entries. */
+static void note_awake(struct ev_loop *loop, struct ev_check *check, int events)
+{
+	struct worker *w = check->data;
+
+	(void)loop;
+	(void)events;
+	read_clock(w);
+	for (int i = 0; i < URING_NR_KINDS; i++)
+		if (has_ring(&w->rings[i]))
+			uring_disarm(&w->rings[i]);
+}
+
+static int make_loop(struct worker *w)
+{
+	/* LIBEV_FLAGS in the environment must not pick another backend. */
+	w->loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
+	if (!w->loop)
+		return -ENOMEM;
+	mailbox_init(&w->mailbox, w->loop);
+	w->epfd = epoll_create1(EPOLL_CLOEXEC);
+	if (w->epfd < 0)
+		return -errno;
+	ev_io_init(&w->wakes_io, fire_wakes, w->epfd, EV_READ);
+	w->wakes_io.data = w;
+	ev_io_start(w->loop, &w->wakes_io);
+	ev_check_init(&w->awake_check, note_awake);
+	ev_set_priority(&w->awake_check, EV_MAXPRI);
+	w->awake_check.data = w;
+	ev_check_start(w->loop, &w->awake_check);
+	return 0;
+}
+
+int worker_new(struct worker **out, const struct worker_params *p)
+{
+	struct worker *w = calloc(1, sizeof(*w));
+
+	if (!w)
+		return -ENOMEM;
+	w->id = p->id;
+	w->cpu = p->cpu;
+	w->io_workers = p->io_workers;
+	w->has_io_cpus = p->io_cpus;
+	if (p->io_cpus)
+		w->io_cpus = *p->io_cpus;
+	snprintf(w->tag, sizeof(w->tag), "worker%u", p->id);
+	w->epfd = -1;
+	sem_init(&w->started, 0, 0);
+	for (int i = 0; i < URING_NR_KINDS; i++)
+		w->rings[i].ring.ring_fd = -1;
+	for (int i = 0; i < TURN_NR_PHASES; i++)
+		list_init(&w->phases[i]);
+	list_init(&w->iov_waiters);
+	read_clock(w);
+
+	int err = make_loop(w);
+
+	if (!err)
+		err = make_iovs(w);
+	if (!err)
+		err = make_rings(w, p);
+	if (err)
+		worker_free(w);
+	else
+		*out = w;
+	return err;
+}
+
+void worker_free(struct worker *w)
+{
+	if (!w)
+		return;
+	assert(!w->has_thread);
+	if (w->loop) {
+		mailbox_fini(&w->mailbox);
+		ev_loop_destroy(w->loop);
+	}
+	for (int i = 0; i < URING_NR_KINDS; i++)
+		uring_fini(&w->rings[i]);
+	if (w->epfd >= 0)
+		close(w->epfd);
+	sem_destroy(&w->started);
+	free(w->iovs);
+	free(w);
+}
+
+/* -- turns --------------------------------------------------------------- */
+
+static void run_phase(struct worker *w, enum turn_phase phase)
+{
+	struct list todo, *l;
+
+	/* An item that adds itself waits in the phase's list. */
+	list_init(&todo);
+	list_splice_tail(&todo, &w->phases[phase]);
+	while ((l = list_pop(&todo))) {
+		struct turn_item *item = list_entry(l, struct turn_item, link);
+
+		item->run(item);
+	}
+}
+
+static void take_turn(struct worker *w)
+{
+	read_clock(w);
+	mailbox_deliver(&w->mailbox);
+	for (int i = 0; i < TURN_NR_PHASES; i++)
+		run_phase(w, i);
+	/* All entries are on their way before the first completion is run. */
+	for (int i = 0; i < URING_NR_KINDS; i++)
+		if (has_ring(&w->rings[i]))
+			uring_submit(&w->rings[i]);
+	for (int i = 0; i < URING_NR_KINDS; i++)
+		if (has_ring(&w->rings[i]))
+			uring_reap(&w->rings[i]);
+}
+
+static bool has_work(struct worker *w)
+{
+	for (int i = 0; i < TURN_NR_PHASES; i++)
+		if (!list_empty(&w->phases[i]))
+			return true;
+	for (int i = 0; i < URING_NR_KINDS; i++)
+		if (has_ring(&w->rings[i]) && uring_has_work(&w->rings[i]))
+			return true;
+	return mailbox_has_mail(&w->mailbox);
+}
+
+/* Turns until there is nothing to do, or the loop must be looked at. */
+static void take_turns(struct worker *w)
+{
+	uint64_t began_us = w->now_us;
+	unsigned turns = 0;
+
+	do {
+		take_turn(w);
+	} while (has_work(w) && ++turns < TURNS_BEFORE_LOOP &&
+		 w->now_us - began_us < US_BEFORE_LOOP);
+}
+
+static void arm_rings(struct worker *w)
+{
+	for (int i = 0; i < URING_NR_KINDS; i++)
+		if (has_ring(&w->rings[i]))
+			uring_arm(&w->rings[i]);
+}
+
+static void run_turns(struct worker *w)
+{
+	/* libev updates its clock itself whenever it is entered. */
+	while (!w->stopping) {
+		take_turns(w);
+		/* What completed before that is seen by one more look. */
+		arm_rings(w);
+		ev_run(w->loop, has_work(w) ? EVRUN_NOWAIT : EVRUN_ONCE);
+	}
+}
+
+/* -- the thread ---------------------------------------------------------- */
+
+static void wake_for_ring(struct wake *k)
+{
+	/* The turn that follows looks at all rings. */
+	(void)k;
+}
+
+static int enable_ring(struct worker *w, enum uring_kind kind)
+{
+	struct uring *r = &w->rings[kind];
+	struct wake *k = &w->ring_wakes[kind];
+
+	if (!has_ring(r))
+		return 0;
+	int err = uring_enable(r, w->io_workers,
+			       w->has_io_cpus ? &w->io_cpus : NULL);
+
+	if (err)
+		return err;
+	k->fd = r->eventfd;
+	k->fire = wake_for_ring;
+	return worker_watch(w, k);
+}
+
+static int pin_to_cpu(int cpu)
+{
+	cpu_set_t cpus;
+
+	if (cpu < 0)
+		return 0;
+	CPU_ZERO(&cpus);
+	CPU_SET(cpu, &cpus);
+	return sched_setaffinity(0, sizeof(cpus), &cpus) ? -errno : 0;
+}
+
+static int prepare_thread(struct worker *w)
+{
+	int err = pin_to_cpu(w->cpu);
+
+	if (err) {
+		log_err(w->tag, "cannot run on cpu=%d: %s", w->cpu,
+			strerror(-err));
+		return err;
+	}
+	for (int i = 0; i < URING_NR_KINDS && !err; i++)
+		err = enable_ring(w, i);
+	if (err)
+		log_err(w->tag, "cannot enable a ring: %s", strerror(-err));
+	return err;
+}
+
+static void *run_thread(void *arg)
+{
+	struct worker *w = arg;
+
+	self = w;
+	int err = prepare_thread(w);
+
+	w->start_err = err;
+	sem_post(&w->started);
+	if (!err)
+		run_turns(w);
+	return NULL;
+}
+
+int worker_start(struct worker *w)
+{
+	char name[16];
+
+	snprintf(name, sizeof(name), "vringd-w%u", w->id % 1000);
+	w->stopping = false;
+	int err = thread_start(&w->thread, name, run_thread, w);
+
+	if (err)
+		return err;
+	while (sem_wait(&w->started))
+		;
+	if (w->start_err) {
+		pthread_join(w->thread, NULL);
+		return w->start_err;
+	}
+	w->has_thread = true;
+	return 0;
+}
+
+static void note_stop(struct mail *m)
+{
+	container_of(m, struct worker, stop_mail)->stopping = true;
+}
+
+void worker_stop(struct worker *w)
+{
+	if (!w->has_thread)
+		return;
+	w->stop_mail.deliver = note_stop;
+	worker_post(w, &w->stop_mail);
+	pthread_join(w->thread, NULL);
+	w->has_thread = false;
+}
+
+/* -- what a worker is asked for ------------------------------------------ */
+
+unsigned worker_id(const struct worker *w)
+{
+	return w->id;
+}
+
+int worker_cpu(const struct worker *w)
+{
+	return w->cpu;
+}
+
+void worker_post(struct worker *w, struct mail *m)
+{
+	mailbox_post(&w->mailbox, m);
+}
+
+struct mailbox *worker_mailbox(struct worker *w)
+{
+	return &w->mailbox;
+}
+
+bool worker_is_self(const struct worker *w)
+{
+	return self == w;
+}
+
+struct ev_loop *worker_loop(struct worker *w)
+{
+	return w->loop;
+}
+
+struct uring *worker_ring(struct worker *w, enum uring_kind kind)
+{
+	return has_ring(&w->rings[kind]) ? &w->rings[kind] : NULL;
+}
+
+struct uring *worker_io_ring(struct worker *w)
+{
+	return w->io_ring;
+}
+
+void worker_add(struct worker *w, enum turn_phase phase, struct turn_item *item)
+{
+	if (list_empty(&item->link))
+		list_add_tail(&w->phases[phase], &item->link);
+}
+
+int worker_watch(struct worker *w, struct wake *k)
+{
+	struct epoll_event ev = {
+		.events = EPOLLIN | EPOLLET,
+		.data.ptr = k,
+	};
+
+	return epoll_ctl(w->epfd, EPOLL_CTL_ADD, k->fd, &ev) ? -errno : 0;
+}
+
+void worker_unwatch(struct worker *w, struct wake *k)
+{
+	/*
+	 * Closing would not do: the front-end keeps its copy, and epoll goes on
+	 * reporting the file to a wake that is gone.
+	 */
+	epoll_ctl(w->epfd, EPOLL_CTL_DEL, k->fd, NULL);
+	for (int i = w->batch_next; i < w->batch_len; i++)
+		if (w->batch[i].data.ptr == k)
+			w->batch[i].data.ptr = NULL;
+}
+
+struct iovec *worker_iov_get(struct worker *w)
+{
+	return w->nr_free_iovs ? w->free_iovs[--w->nr_free_iovs] : NULL;
+}
+
+void worker_iov_put(struct worker *w, struct iovec *iov)
+{
+	assert(w->nr_free_iovs < WORKER_NR_IOV);
+	w->free_iovs[w->nr_free_iovs++] = iov;
+	/*
+	 * All of them: the first may need it no more, and those behind it would
+	 * wait for ever.
+	 */
+	list_splice_tail(&w->phases[TURN_READY], &w->iov_waiters);
+}
+
+void worker_iov_wait(struct worker *w, struct turn_item *item)
+{
+	list_del(&item->link);
+	if (w->nr_free_iovs)
+		worker_add(w, TURN_READY, item);
+	else
+		list_add_tail(&w->iov_waiters, &item->link);
+}
+
+uint64_t worker_now_us(const struct worker *w)
+{
+	return w->now_us;
+}

@@ -1,0 +1,640 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* run/worker: start and stop, phases, wakes, the pool, sleep. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "run/worker.h"
+
+static struct worker *w;
+static sem_t finished;
+
+static void start(bool sqpoll)
+{
+	struct worker_params p = {
+		.cpu = -1,
+		.sqpoll = sqpoll,
+		.sqpoll_cpu = -1,
+		.sqpoll_idle_ms = 10,
+		.io_workers = 4,
+	};
+
+	sem_init(&finished, 0, 0);
+	cr_assert_eq(worker_new(&w, &p), 0);
+	cr_assert_eq(worker_start(w), 0);
+}
+
+static void start_direct(void)
+{
+	start(false);
+}
+
+static void start_nothing(void)
+{
+}
+
+static void stop(void)
+{
+	if (w)
+		worker_stop(w);
+	worker_free(w);
+	w = NULL;
+}
+
+TestSuite(worker, .init = start_direct, .fini = stop, .timeout = 30);
+
+struct call {
+	struct mail mail;
+	void (*fn)(void);
+};
+
+static void deliver_call(struct mail *m)
+{
+	container_of(m, struct call, mail)->fn();
+	sem_post(&finished);
+}
+
+/* Run fn() on the worker, and wait until it has run. */
+static void on_worker(void (*fn)(void))
+{
+	struct call c = {{.deliver = deliver_call}, fn};
+
+	worker_post(w, &c.mail);
+	while (sem_wait(&finished))
+		;
+}
+
+static void wait_until_finished(void)
+{
+	while (sem_wait(&finished))
+		;
+}
+
+/* -- the thread */
+
+static pid_t tid;
+static char name[16];
+static sigset_t blocked;
+
+static void look_at_thread(void)
+{
+	cr_assert(worker_is_self(w));
+	tid = syscall(SYS_gettid);
+	pthread_getname_np(pthread_self(), name, sizeof(name));
+	pthread_sigmask(SIG_SETMASK, NULL, &blocked);
+}
+
+Test(worker, runs_mail_on_its_own_thread)
+{
+	on_worker(look_at_thread);
+	cr_assert_neq(tid, getpid());
+	cr_assert_str_eq(name, "vringd-w0");
+	cr_assert_not(worker_is_self(w));
+	cr_assert_eq(worker_id(w), 0);
+	cr_assert_eq(worker_cpu(w), -1);
+}
+
+Test(worker, takes_no_signals_but_its_own_faults)
+{
+	on_worker(look_at_thread);
+	cr_assert(sigismember(&blocked, SIGTERM));
+	cr_assert(sigismember(&blocked, SIGHUP));
+	cr_assert(sigismember(&blocked, SIGALRM));
+	cr_assert_not(sigismember(&blocked, SIGBUS));
+	cr_assert_not(sigismember(&blocked, SIGSEGV));
+}
+
+Test(worker, stops_and_starts_again, .init = start_nothing)
+{
+	for (int i = 0; i < 3; i++) {
+		start(i & 1);
+		on_worker(look_at_thread);
+		stop();
+	}
+}
+
+Test(worker, refuses_a_cpu_that_is_not_there, .init = start_nothing)
+{
+	struct worker_params p = {.cpu = CPU_SETSIZE - 1, .io_workers = 4};
+
+	cr_assert_eq(worker_new(&w, &p), 0);
+	cr_assert_eq(worker_start(w), -EINVAL);
+	stop();
+	worker_free(NULL);
+}
+
+static int ran_on;
+
+static void look_at_cpu(void)
+{
+	ran_on = sched_getcpu();
+}
+
+Test(worker, runs_where_it_is_pinned, .init = start_nothing)
+{
+	cpu_set_t cpus;
+	struct worker_params p = {.io_workers = 4, .io_cpus = &cpus};
+
+	sched_getaffinity(0, sizeof(cpus), &cpus);
+	while (!CPU_ISSET(p.cpu, &cpus))
+		p.cpu++;
+	sem_init(&finished, 0, 0);
+	cr_assert_eq(worker_new(&w, &p), 0);
+	cr_assert_eq(worker_start(w), 0);
+	on_worker(look_at_cpu);
+	cr_assert_eq(ran_on, p.cpu);
+}
+
+/* -- phases */
+
+struct step {
+	struct turn_item item;
+	char letter;
+	unsigned again; /* times that it adds itself */
+	enum turn_phase phase;
+};
+
+static char trace[64];
+static struct step ready, done, end, last;
+
+static void take_step(struct turn_item *item)
+{
+	struct step *s = container_of(item, struct step, item);
+
+	trace[strlen(trace)] = s->letter;
+	if (s->again) {
+		s->again--;
+		worker_add(w, s->phase, &s->item);
+	}
+	if (s == &last)
+		sem_post(&finished);
+}
+
+static void add_step(struct step *s, char letter, enum turn_phase phase,
+		     unsigned again)
+{
+	*s = (struct step){.letter = letter, .phase = phase, .again = again};
+	turn_item_init(&s->item, take_step);
+	worker_add(w, phase, &s->item);
+	worker_add(w, phase, &s->item);
+}
+
+static void add_steps(void)
+{
+	add_step(&end, 'e', TURN_END, 2);
+	add_step(&done, 'd', TURN_DONE, 2);
+	add_step(&ready, 'r', TURN_READY, 2);
+}
+
+static void add_last(struct turn_item *item)
+{
+	(void)item;
+	add_step(&last, '.', TURN_END, 0);
+}
+
+Test(worker, runs_each_item_once_per_turn_in_the_order_of_phases)
+{
+	on_worker(add_steps);
+	while (strlen(trace) < 9)
+		on_worker(look_at_cpu);
+	cr_assert_str_eq(trace, "rderderde");
+}
+
+static struct turn_item chained;
+
+static void add_chained(void)
+{
+	turn_item_init(&chained, add_last);
+	worker_add(w, TURN_READY, &chained);
+}
+
+Test(worker, runs_later_phases_in_the_same_turn)
+{
+	on_worker(add_chained);
+	wait_until_finished();
+	cr_assert_str_eq(trace, ".");
+}
+
+static void take_out(struct turn_item *item)
+{
+	(void)item;
+	list_del(&end.item.link);
+	list_del(&ready.item.link);
+}
+
+static void add_and_take_out(void)
+{
+	turn_item_init(&chained, take_out);
+	worker_add(w, TURN_READY, &chained);
+	add_step(&ready, 'r', TURN_READY, 0);
+	add_step(&end, 'e', TURN_END, 0);
+	add_step(&last, '.', TURN_END, 0);
+}
+
+Test(worker, does_not_run_what_was_taken_out)
+{
+	on_worker(add_and_take_out);
+	wait_until_finished();
+	cr_assert_str_eq(trace, ".");
+}
+
+/* An item that is always busy must not keep sockets, timers or mail waiting. */
+static struct ev_timer timer;
+
+static void spin(struct turn_item *item)
+{
+	worker_add(w, TURN_READY, item);
+}
+
+static void on_timer(struct ev_loop *loop, struct ev_timer *t, int events)
+{
+	(void)loop;
+	(void)t;
+	(void)events;
+	sem_post(&finished);
+}
+
+static void add_spinner(void)
+{
+	turn_item_init(&chained, spin);
+	worker_add(w, TURN_READY, &chained);
+	ev_timer_init(&timer, on_timer, 0.01, 0);
+	ev_timer_start(worker_loop(w), &timer);
+}
+
+Test(worker, enters_libev_while_turns_follow_each_other)
+{
+	on_worker(add_spinner);
+	wait_until_finished();
+	on_worker(look_at_cpu);
+}
+
+/* -- wakes */
+
+static struct wake kicks[3];
+static unsigned fired[3];
+
+static void note_kick(struct wake *k)
+{
+	fired[k - kicks]++;
+	sem_post(&finished);
+}
+
+static void watch_kicks(void)
+{
+	for (int i = 0; i < 3; i++) {
+		kicks[i].fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		kicks[i].fire = note_kick;
+		cr_assert_eq(worker_watch(w, &kicks[i]), 0);
+	}
+}
+
+static void kick(int i)
+{
+	cr_assert_eq(eventfd_write(kicks[i].fd, 1), 0);
+}
+
+Test(worker, fires_for_each_kick_without_reading_it)
+{
+	on_worker(watch_kicks);
+	for (int i = 0; i < 5; i++) {
+		kick(1);
+		wait_until_finished();
+	}
+	cr_assert_eq(fired[1], 5);
+	cr_assert_eq(fired[0] + fired[2], 0);
+}
+
+static int watched_err;
+
+static void watch_ready_and_bad(void)
+{
+	kicks[0].fd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
+	kicks[0].fire = note_kick;
+	watched_err = worker_watch(w, &kicks[0]);
+	kicks[1].fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	cr_assert_eq(worker_watch(w, &kicks[1]), -EPERM);
+}
+
+Test(worker, fires_once_for_what_is_ready_and_refuses_files)
+{
+	on_worker(watch_ready_and_bad);
+	cr_assert_eq(watched_err, 0);
+	wait_until_finished();
+	usleep(20000);
+	cr_assert_eq(fired[0], 1);
+}
+
+static void unwatch_the_others(struct wake *k)
+{
+	for (int i = 0; i < 3; i++)
+		if (&kicks[i] != k)
+			worker_unwatch(w, &kicks[i]);
+	note_kick(k);
+}
+
+/* All are in one batch of the epoll descriptor when the first is fired. */
+static void watch_and_kick_all(void)
+{
+	watch_kicks();
+	for (int i = 0; i < 3; i++) {
+		kicks[i].fire = unwatch_the_others;
+		kick(i);
+	}
+}
+
+Test(worker, fires_nothing_that_was_unwatched)
+{
+	on_worker(watch_and_kick_all);
+	wait_until_finished();
+	on_worker(look_at_cpu);
+	for (int i = 0; i < 3; i++)
+		kick(i);
+	usleep(20000);
+	cr_assert_leq(fired[0] + fired[1] + fired[2], 2);
+	cr_assert_eq(!!fired[0] + !!fired[1] + !!fired[2], 1);
+}
+
+static void unwatch_and_close(void)
+{
+	worker_unwatch(w, &kicks[0]);
+	close(kicks[0].fd);
+}
+
+/* A front-end keeps its copy of a kick and goes on kicking. */
+Test(worker, is_not_woken_by_a_kick_that_it_closed)
+{
+	on_worker(watch_kicks);
+
+	int copy = dup(kicks[0].fd);
+
+	on_worker(unwatch_and_close);
+	eventfd_write(copy, 1);
+	usleep(20000);
+	cr_assert_eq(fired[0], 0);
+	close(copy);
+}
+
+/* -- the pool */
+
+static struct iovec *lent[WORKER_NR_IOV];
+static struct step waiter[2];
+
+static void empty_the_pool(void)
+{
+	for (int i = 0; i < WORKER_NR_IOV; i++) {
+		lent[i] = worker_iov_get(w);
+		cr_assert_not_null(lent[i]);
+		lent[i][WORKER_IOV_MAX - 1].iov_len = i;
+	}
+	cr_assert_null(worker_iov_get(w));
+	for (int i = 0; i < 2; i++) {
+		add_step(&waiter[i], 'a' + i, TURN_READY, 0);
+		worker_iov_wait(w, &waiter[i].item);
+	}
+}
+
+static void put_one_back(void)
+{
+	worker_iov_put(w, lent[0]);
+}
+
+static void find_it_again(void)
+{
+	cr_assert_eq(worker_iov_get(w), lent[0]);
+	for (int i = 0; i < WORKER_NR_IOV; i++) {
+		cr_assert_eq(lent[i][WORKER_IOV_MAX - 1].iov_len, (size_t)i);
+		worker_iov_put(w, lent[i]);
+	}
+	/* Who waits for a pool that is not empty is run at once. */
+	worker_iov_wait(w, &waiter[0].item);
+}
+
+Test(worker, runs_who_waits_for_the_pool_when_an_array_comes_back)
+{
+	on_worker(empty_the_pool);
+	on_worker(look_at_cpu);
+	cr_assert_str_eq(trace, "");
+	on_worker(put_one_back);
+	on_worker(look_at_cpu);
+	on_worker(look_at_cpu);
+	cr_assert_str_eq(trace, "ab");
+	on_worker(find_it_again);
+	on_worker(look_at_cpu);
+	on_worker(look_at_cpu);
+	cr_assert_str_eq(trace, "aba");
+}
+
+/* -- rings and sleep */
+
+static struct uring_op op;
+static uint64_t one = 1;
+static int call_fd;
+
+static void note_op(struct uring_op *o, int res)
+{
+	cr_assert_eq(o, &op);
+	cr_assert_eq(res, (int)sizeof(one));
+	sem_post(&finished);
+}
+
+static void add_write(void)
+{
+	struct io_uring_sqe *sqe = uring_sqe(worker_io_ring(w));
+
+	op.done = note_op;
+	io_uring_prep_write(sqe, call_fd, &one, sizeof(one), 0);
+	uring_sqe_done(sqe, &op);
+}
+
+static void write_and_wait(void)
+{
+	call_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	for (int i = 0; i < 100; i++) {
+		on_worker(add_write);
+		wait_until_finished();
+	}
+	close(call_fd);
+}
+
+Test(worker, submits_and_hands_out_completions)
+{
+	cr_assert_null(worker_ring(w, URING_SQPOLL));
+	cr_assert_eq(worker_io_ring(w), worker_ring(w, URING_DIRECT));
+	write_and_wait();
+}
+
+static void start_sqpoll(void)
+{
+	start(true);
+}
+
+Test(worker, does_its_io_on_the_sqpoll_ring, .init = start_sqpoll)
+{
+	cr_assert_eq(worker_io_ring(w), worker_ring(w, URING_SQPOLL));
+	write_and_wait();
+}
+
+static char word[4];
+
+static void note_word(struct uring_op *o, int res)
+{
+	cr_assert_eq(o, &op);
+	cr_assert_eq(res, (int)sizeof(word));
+	sem_post(&finished);
+}
+
+static void read_word(void)
+{
+	struct io_uring_sqe *sqe = uring_sqe(worker_io_ring(w));
+
+	op.done = note_word;
+	io_uring_prep_read(sqe, call_fd, word, sizeof(word), 0);
+	uring_sqe_done(sqe, &op);
+}
+
+/* The completion comes while the worker sleeps in libev. */
+static void read_while_asleep(void)
+{
+	int p[2];
+
+	cr_assert_eq(pipe(p), 0);
+	call_fd = p[0];
+	for (int i = 0; i < 20; i++) {
+		on_worker(read_word);
+		usleep(2000);
+		cr_assert_eq(write(p[1], "word", 4), 4);
+		wait_until_finished();
+	}
+	close(p[0]);
+	close(p[1]);
+}
+
+Test(worker, is_woken_by_completions)
+{
+	read_while_asleep();
+}
+
+Test(worker, is_woken_by_completions_of_the_sqpoll_ring, .init = start_sqpoll)
+{
+	read_while_asleep();
+}
+
+/* How often the worker went to sleep. */
+static unsigned count_sleeps(void)
+{
+	char path[64], line[128];
+	unsigned n = 0;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/status", tid);
+	FILE *f = fopen(path, "r");
+
+	cr_assert_not_null(f);
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, "voluntary_ctxt_switches: %u", &n) == 1)
+			break;
+	fclose(f);
+	return n;
+}
+
+static void expect_no_wakeups(void)
+{
+	on_worker(look_at_thread);
+	usleep(100000);
+
+	unsigned before = count_sleeps();
+
+	usleep(1000000);
+	cr_assert_eq(count_sleeps(), before);
+}
+
+Test(worker, does_not_wake_when_idle)
+{
+	write_and_wait();
+	expect_no_wakeups();
+}
+
+Test(worker, does_not_wake_when_idle_with_sqpoll, .init = start_sqpoll)
+{
+	write_and_wait();
+	expect_no_wakeups();
+}
+
+static struct wake kicked;
+static struct turn_item caller;
+static _Atomic unsigned calls;
+
+/* What a queue does: a kick, a turn, a call that says nothing on success. */
+static void make_call(struct turn_item *item)
+{
+	struct io_uring_sqe *sqe = uring_sqe(worker_ring(w, URING_DIRECT));
+
+	(void)item;
+	io_uring_prep_write(sqe, call_fd, &one, sizeof(one), 0);
+	sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+	uring_sqe_done(sqe, &op);
+	calls++;
+}
+
+static void on_kick(struct wake *k)
+{
+	(void)k;
+	worker_add(w, TURN_END, &caller);
+}
+
+static void watch_caller(void)
+{
+	turn_item_init(&caller, make_call);
+	kicked.fire = on_kick;
+	cr_assert_eq(worker_watch(w, &kicked), 0);
+}
+
+Test(worker, is_not_woken_by_its_own_calls)
+{
+	uint64_t value;
+
+	kicked.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	call_fd = eventfd(0, EFD_CLOEXEC);
+	on_worker(watch_caller);
+	on_worker(look_at_thread);
+	usleep(100000);
+
+	unsigned before = count_sleeps();
+
+	for (unsigned i = 0; i < 50; i++) {
+		eventfd_write(kicked.fd, 1);
+		cr_assert_eq(read(call_fd, &value, sizeof(value)),
+			     (ssize_t)sizeof(value));
+		usleep(5000);
+	}
+	cr_assert_eq(calls, 50);
+	/* One sleep after each kick; two if its call woke the worker. */
+	cr_assert_leq(count_sleeps() - before, 75);
+}
+
+static uint64_t now_us;
+
+static void read_now(void)
+{
+	now_us = worker_now_us(w);
+}
+
+Test(worker, knows_the_time_after_sleeping)
+{
+	on_worker(read_now);
+
+	uint64_t before = now_us;
+
+	usleep(50000);
+	on_worker(read_now);
+	cr_assert_geq(now_us - before, 50000);
+}
