@@ -30,6 +30,7 @@ libvringd_a_SOURCES = \
 	src/device/device.h \
 	src/run/mailbox.c \
 	src/run/mailbox.h \
+	src/run/offload.c \
 	src/run/offload.h \
 	src/run/thread.c \
 	src/run/thread.h \

@@ -42,7 +42,9 @@ unit_tests_SOURCES = \
 	tests/unit/lib/test_frontend.c \
 	tests/unit/lib/test_guestmem.c \
 	tests/unit/lib/test_guestring.c \
+	tests/unit/run/test_kernel.c \
 	tests/unit/run/test_mailbox.c \
+	tests/unit/run/test_offload.c \
 	tests/unit/run/test_uring.c \
 	tests/unit/run/test_worker.c
 unit_tests_CFLAGS = $(AM_CFLAGS) $(CRITERION_CFLAGS)

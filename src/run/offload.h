@@ -20,15 +20,17 @@ struct offload_job {
 
 /*
  * Have run(@j) called on an offload thread, then done(@j) on the thread whose
- * mailbox is @reply.  Threads are made on first use, a few at most; if none
- * can be made, run() is called here and now.
+ * mailbox is @reply.  With NULL for @reply nobody is told, @done is not used,
+ * and run() may free @j.  Jobs are begun in the order given.  Threads are made
+ * when needed, a few at most; if none can be made, run() is called here and
+ * now.
  *
  * Any thread.
  */
 void offload_run(struct offload_job *j, void (*run)(struct offload_job *j),
 		 void (*done)(struct offload_job *j), struct mailbox *reply);
 
-/* Close a descriptor that may block on closing.  Any thread. */
+/* Close a descriptor (or none: -1) that may block on closing.  Any thread. */
 void offload_close(int fd);
 
 /* Unmap @len bytes at @addr: 75 ms for each GiB of 4 KiB pages.  Any thread. */
@@ -36,8 +38,9 @@ void offload_munmap(void *addr, size_t len);
 
 /*
  * Wait until everything given so far is done, for at most @timeout_ms, and end
- * the threads.  Returns 0, or -ETIMEDOUT with a thread stuck.
+ * the threads.  Returns 0, or -ETIMEDOUT with a thread stuck: then the
+ * mailboxes of its jobs must stay, so the process can only exit.
  *
- * Control only, when no worker runs any more.
+ * Control only, when no worker runs any more and before workers are freed.
  */
 int offload_stop(int timeout_ms);

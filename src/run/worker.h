@@ -82,7 +82,9 @@ struct worker_params {
 
 /*
  * Make a worker with its rings, without its thread.  Returns 0 or -errno; when
- * a ring cannot be made the reason was logged.  worker_free() accepts NULL.
+ * a ring cannot be made the reason was logged.  worker_free() accepts NULL.  It
+ * delivers what mail is left, on the caller's thread, so offload_stop() comes
+ * before it.
  *
  * Main thread.
  */
