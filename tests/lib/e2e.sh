@@ -147,11 +147,11 @@ daemon_spawn()
 daemon_is_up()
 {
 	is_gone "$daemon_pid" && fail "the daemon ended at start"
-	is_listening "$control"
+	logged 'ready targets='
 }
 
-# daemon_start [ARG...]: starts the daemon and comes back when it serves: the
-# control socket is the last one to listen.
+# daemon_start [ARG...]: starts the daemon and comes back when it says that it
+# is ready, which it does at log-level info: every socket then listens.
 daemon_start()
 {
 	daemon_spawn "$@"
