@@ -26,6 +26,9 @@ libvringd_a_SOURCES = \
 	src/base/util.h \
 	src/daemon/config.h \
 	src/daemon/config_errors.h \
+	src/daemon/suggest.c \
+	src/daemon/suggest.h \
+	src/daemon/value.c \
 	src/daemon/value.h \
 	src/device/device.h \
 	src/run/mailbox.c \
