@@ -24,12 +24,23 @@ libvringd_a_SOURCES = \
 	src/base/unixsock.c \
 	src/base/unixsock.h \
 	src/base/util.h \
+	src/daemon/config.c \
 	src/daemon/config.h \
+	src/daemon/config_check.c \
+	src/daemon/config_check.h \
+	src/daemon/config_errors.c \
 	src/daemon/config_errors.h \
+	src/daemon/config_keys.c \
+	src/daemon/config_keys.h \
+	src/daemon/config_print.c \
+	src/daemon/config_print.h \
+	src/daemon/keys.def \
 	src/daemon/suggest.c \
 	src/daemon/suggest.h \
 	src/daemon/value.c \
 	src/daemon/value.h \
+	src/daemon/yamldoc.c \
+	src/daemon/yamldoc.h \
 	src/device/device.h \
 	src/run/mailbox.c \
 	src/run/mailbox.h \

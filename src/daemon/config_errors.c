@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The list of all that is wrong with a configuration, each with its place. */
+#include "daemon/config_errors.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+void config_errors_add(struct config_errors *errs, bool warning,
+		       struct config_place place, const char *fmt, ...)
+{
+	char *text = NULL;
+	va_list ap;
+
+	if (warning)
+		errs->nr_warnings++;
+	else
+		errs->nr_errors++;
+	if (errs->nr >= CONFIG_ERRORS_MAX)
+		return;
+	if (!errs->list) {
+		errs->list = calloc(CONFIG_ERRORS_MAX, sizeof(*errs->list));
+		if (!errs->list)
+			return;
+	}
+	va_start(ap, fmt);
+	if (vasprintf(&text, fmt, ap) < 0)
+		text = NULL;
+	va_end(ap);
+	/* Out of memory: it is counted, which is what decides. */
+	if (!text)
+		return;
+	errs->list[errs->nr++] = (struct config_error){.place = place,
+						       .warning = warning,
+						       .text = text};
+}
+
+static bool is_behind(const struct config_error *a,
+		      const struct config_error *b)
+{
+	if (a->place.line != b->place.line)
+		return a->place.line > b->place.line;
+	return a->place.column > b->place.column;
+}
+
+/* By insertion, for it keeps the order and the list is short and near sorted.
+ */
+void config_errors_sort(struct config_errors *errs)
+{
+	for (size_t i = 1; i < errs->nr; i++) {
+		struct config_error e = errs->list[i];
+		size_t j = i;
+
+		for (; j && is_behind(&errs->list[j - 1], &e); j--)
+			errs->list[j] = errs->list[j - 1];
+		errs->list[j] = e;
+	}
+}
+
+void config_errors_print(const struct config_errors *errs, FILE *out)
+{
+	const char *file = errs->file ? errs->file : "configuration";
+	size_t lost = (size_t)errs->nr_errors + errs->nr_warnings - errs->nr;
+
+	for (size_t i = 0; i < errs->nr; i++) {
+		const struct config_error *e = &errs->list[i];
+
+		fprintf(out, "%s:", file);
+		if (e->place.line)
+			fprintf(out, "%u:%u:", e->place.line, e->place.column);
+		fprintf(out, " %s%s\n", e->warning ? "warning: " : "", e->text);
+	}
+	if (lost)
+		fprintf(out, "%s: and %zu more\n", file, lost);
+}
+
+void config_errors_fini(struct config_errors *errs)
+{
+	for (size_t i = 0; i < errs->nr; i++)
+		free(errs->list[i].text);
+	free(errs->list);
+	free(errs->file);
+	memset(errs, 0, sizeof(*errs));
+}

@@ -1,0 +1,625 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* daemon/config: defaults, every error with its place, printing and reading. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/util.h"
+#include "daemon/config.h"
+#include "daemon/config_print.h"
+#include "daemon/yamldoc.h"
+
+static struct config_errors errs;
+
+static void forget_errors(void)
+{
+	config_errors_fini(&errs);
+}
+
+TestSuite(config, .fini = forget_errors);
+
+static int parse(const char *text, struct config **c)
+{
+	forget_errors();
+	return config_parse("f", text, strlen(text), c, &errs);
+}
+
+static char *errors_text(void)
+{
+	char *out = NULL;
+	size_t len;
+	FILE *f = open_memstream(&out, &len);
+
+	config_errors_print(&errs, f);
+	fclose(f);
+	return out;
+}
+
+static struct config *accept(const char *text)
+{
+	struct config *c = NULL;
+	int err = parse(text, &c);
+
+	cr_assert_eq(err, 0, "%s", errors_text());
+	return c;
+}
+
+/* The whole of what is printed must be @expected. */
+static void refuse(const char *text, const char *expected)
+{
+	struct config *c = NULL;
+
+	cr_assert_eq(parse(text, &c), -EINVAL, "took %s", text);
+	cr_assert_null(c);
+
+	char *said = errors_text();
+
+	cr_assert_str_eq(said, expected, "for %s said:\n%s", text, said);
+	free(said);
+}
+
+static void warn(const char *text, const char *expected)
+{
+	config_free(accept(text));
+
+	char *said = errors_text();
+
+	cr_assert_str_eq(said, expected, "for %s said:\n%s", text, said);
+	free(said);
+}
+
+Test(config, takes_an_empty_file_and_fills_the_defaults)
+{
+	static const char *const empty[] = {
+		"",   "# nothing\n", "---\n",	     "~\n",
+		"{}", "targets:\n",  "targets: []\n"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(empty); i++) {
+		struct config *c = accept(empty[i]);
+
+		cr_assert_eq(c->cpus.nr, 0);
+		cr_assert_str_eq(c->control_path,
+				 RUNSTATEDIR "/vringd/control.sock");
+		cr_assert_null(c->control_group);
+		cr_assert_eq(c->control_mode, 0660);
+		cr_assert_str_eq(c->socket_dir, RUNSTATEDIR "/vringd");
+		cr_assert_eq(c->socket_mode, 0660);
+		cr_assert_eq(c->log_level, CONFIG_LOG_INFO);
+		cr_assert_not(c->sqpoll);
+		cr_assert_eq(c->sqpoll_cpu, -1);
+		cr_assert_eq(c->sqpoll_idle_us, 1000000);
+		cr_assert_eq(c->io_workers, 64);
+		cr_assert_eq(c->nr_targets, 0);
+		cr_assert_geq(config_nr_workers(c), 1);
+		config_free(c);
+	}
+}
+
+Test(config, fills_the_defaults_of_a_target)
+{
+	struct config *c = accept("socket-dir: /run/x\n"
+				  "socket-group: kvm\n"
+				  "socket-mode: 0666\n"
+				  "targets:\n"
+				  "  - name: a\n"
+				  "    backend: /srv/a.img\n");
+	const struct config_target *t = &c->targets[0];
+
+	cr_assert_eq(c->nr_targets, 1);
+	cr_assert_eq(t->place.line, 5);
+	cr_assert_eq(t->place.column, 5);
+	cr_assert_str_eq(t->name, "a");
+	cr_assert_eq(t->device, CONFIG_DEVICE_BLK);
+	cr_assert_eq(t->backend.kind, CONFIG_KIND_FILE);
+	cr_assert_str_eq(t->backend.path, "/srv/a.img");
+	cr_assert_eq(t->backend.block_size, 0);
+	cr_assert_eq(t->backend.direct, CONFIG_DIRECT_AUTO);
+	cr_assert(t->backend.discard);
+	cr_assert_not(t->backend.shared);
+	cr_assert_not(t->read_only);
+	cr_assert_str_eq(t->socket, "/run/x/a.sock");
+	cr_assert_null(t->socket_owner);
+	cr_assert_str_eq(t->socket_group, "kvm");
+	cr_assert_eq(t->socket_mode, 0666);
+	cr_assert_eq(t->queues, 16);
+	cr_assert_eq(t->queue_size, 1024);
+	cr_assert_eq(t->seg_max, 254);
+	cr_assert_str_eq(t->serial, "a");
+	cr_assert_eq(t->cpus.nr, 0);
+	cr_assert_eq(t->memory_files, CONFIG_MEMORY_FILES_SHMEM);
+	config_free(c);
+}
+
+/* Uses every key there is: a new one must be added, or the test fails. */
+static const char everything[] =
+	"cpus: [4, 0-1]\n"
+	"control: {path: /run/c.sock, group: adm, mode: \"0600\"}\n"
+	"socket-dir: /run/x\n"
+	"socket-owner: vringd\n"
+	"socket-group: kvm\n"
+	"socket-mode: 0666\n"
+	"log-level: debug\n"
+	"sqpoll: yes\n"
+	"sqpoll-cpu: 3\n"
+	"sqpoll-idle: 20ms\n"
+	"io-workers: 1k\n"
+	"targets:\n"
+	"  - name: a\n"
+	"    device: blk\n"
+	"    backend: {kind: file, path: /srv/a b.img, block-size: 4096,\n"
+	"              direct: off, discard: no, shared: true,\n"
+	"              read-only: yes}\n"
+	"    socket: /x/a.sock\n"
+	"    socket-owner: \"107\"\n"
+	"    socket-group: qemu\n"
+	"    socket-mode: \"0700\"\n"
+	"    queues: 256\n"
+	"    queue-size: 64\n"
+	"    seg-max: 62\n"
+	"    serial: \"S N\"\n"
+	"    cpus: 0-1\n"
+	"    read-only: off\n"
+	"    memory-files: any\n"
+	"  - {name: b, backend: {kind: mem, size: 1GiB}, socket: bb}\n"
+	"  - {name: c, backend: {kind: null, size: 1536, zeroes: on}}\n";
+
+Test(config, reads_every_key)
+{
+	struct config *c = accept(everything);
+	const struct config_target *t = c->targets;
+
+	cr_assert_eq(c->cpus.nr, 3);
+	cr_assert_eq(config_nr_workers(c), 3);
+	cr_assert_str_eq(c->control_path, "/run/c.sock");
+	cr_assert_str_eq(c->control_group, "adm");
+	cr_assert_eq(c->control_mode, 0600);
+	cr_assert_eq(c->log_level, CONFIG_LOG_DEBUG);
+	cr_assert(c->sqpoll);
+	cr_assert_eq(c->sqpoll_cpu, 3);
+	cr_assert_eq(c->sqpoll_idle_us, 20000);
+	cr_assert_eq(c->io_workers, 1000);
+	cr_assert_eq(c->nr_targets, 3);
+	cr_assert_str_eq(t->backend.path, "/srv/a b.img");
+	cr_assert_eq(t->backend.block_size, 4096);
+	cr_assert_eq(t->backend.direct, CONFIG_DIRECT_OFF);
+	cr_assert_not(t->backend.discard);
+	cr_assert(t->backend.shared);
+	cr_assert(t->read_only, "it follows from the backend");
+	cr_assert_str_eq(t->socket, "/x/a.sock");
+	cr_assert_str_eq(t->socket_owner, "107");
+	cr_assert_str_eq(t->socket_group, "qemu");
+	cr_assert_eq(t->socket_mode, 0700);
+	cr_assert_eq(t->queues, 256);
+	cr_assert_eq(t->queue_size, 64);
+	cr_assert_eq(t->seg_max, 62);
+	cr_assert_str_eq(t->serial, "S N");
+	cr_assert_eq(t->cpus.nr, 2);
+	cr_assert_eq(t->memory_files, CONFIG_MEMORY_FILES_ANY);
+	cr_assert_str_eq(t[1].socket, "/run/x/bb");
+	cr_assert_str_eq(t[1].socket_owner, "vringd");
+	cr_assert_eq(t[1].backend.kind, CONFIG_KIND_MEM);
+	cr_assert_eq(t[1].backend.size, 1ULL << 30);
+	cr_assert_eq(t[2].backend.kind, CONFIG_KIND_NULL);
+	cr_assert_eq(t[2].backend.size, 1536);
+	cr_assert(t[2].backend.zeroes);
+	for (unsigned id = 0; id < CONFIG_KEYS; id++)
+		cr_assert_not_null(strstr(everything, config_keys[id].name),
+				   "%s is missing", config_keys[id].name);
+	config_free(c);
+}
+
+static char *print(const struct config *c)
+{
+	char *out = NULL;
+	size_t len;
+	FILE *f = open_memstream(&out, &len);
+
+	config_print(c, f);
+	fclose(f);
+	return out;
+}
+
+Test(config, prints_what_it_reads_again)
+{
+	static const char *const texts[] = {
+		"",
+		everything,
+		"targets: [{name: a, queue-size: 2, backend: /a}]",
+		"targets: [{name: a, backend: \"/\\u00e4\\u0085\\ufeff: \"}]",
+		"targets: [{name: \"null\", backend: /a, serial: \"~\"}]",
+		"targets: [{name: a, backend: /a, read-only: on},"
+		" {name: b, backend: {path: /a, read-only: on}}]",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		struct config *c = accept(texts[i]);
+		char *once = print(c);
+		struct config *again = accept(once);
+		char *twice = print(again);
+
+		cr_assert_str_eq(once, twice);
+		cr_assert_eq(errs.nr, 0, "%s", errors_text());
+		if (c->nr_targets)
+			cr_assert_str_eq(c->targets[0].backend.path,
+					 again->targets[0].backend.path);
+		free(once);
+		free(twice);
+		config_free(c);
+		config_free(again);
+	}
+}
+
+Test(config, prints_every_value)
+{
+	struct config *c = accept(everything);
+	char *out = print(c);
+	static const char *const lines[] = {
+		"cpus: [0, 1, 4]\n",
+		"\ncontrol:\n  path: /run/c.sock\n  group: adm\n",
+		"\nsocket-mode: \"0666\"\n",
+		"\nsqpoll-idle: 20ms\n",
+		"\n  - name: a\n    device: blk\n    backend:\n      kind: "
+		"file\n",
+		"\n      path: \"/srv/a b.img\"\n",
+		"\n    serial: \"S N\"\n",
+		"\n      size: 1536\n      zeroes: on\n",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(lines); i++)
+		cr_assert_not_null(strstr(out, lines[i]), "no %s in\n%s",
+				   lines[i], out);
+	free(out);
+	config_free(c);
+}
+
+Test(config, reports_all_errors_with_their_places)
+{
+	refuse("targts: []\n"
+	       "log-level: loud\n"
+	       "sqpoll: 1\n"
+	       "control: {mode: 9, path: rel}\n"
+	       "targets:\n"
+	       "  - name: a\n"
+	       "    backend: /a\n"
+	       "  - name: b/c\n"
+	       "    backend: /b\n"
+	       "  - name: c\n"
+	       "    backend: {path: /c, size: 4 GiB}\n"
+	       "    queues: many\n"
+	       "    queue-sizes: 12\n",
+	       "f:1:1: targts: unknown key, did you mean targets?\n"
+	       "f:2:12: log-level: expected err, warn, info or debug, got "
+	       "\"loud\"\n"
+	       "f:3:9: sqpoll: expected on or off, got \"1\"\n"
+	       "f:4:17: control.mode: expected an octal mode such as 0660, got "
+	       "\"9\"\n"
+	       "f:4:26: control.path: expected an absolute path, got \"rel\"\n"
+	       "f:8:11: targets[1].name: expected a name of 1..64 letters, "
+	       "digits, '.', '_' or '-', beginning with a letter or digit, got "
+	       "\"b/c\"\n"
+	       "f:11:31: targets[2].backend.size: expected a number and its "
+	       "unit without a space, got \"4 GiB\"\n"
+	       "f:11:31: targets[2].backend.size: a backend of kind file has "
+	       "no such key\n"
+	       "f:12:13: targets[2].queues: expected an integer 1..256, got "
+	       "\"many\"\n"
+	       "f:13:5: targets[2].queue-sizes: unknown key, did you mean "
+	       "queue-size?\n");
+}
+
+Test(config, reports_wrong_shapes)
+{
+	refuse("[a]", "f:1:1: file: expected a mapping of keys to values, got "
+		      "a list\n");
+	refuse("text", "f:1:1: file: expected a mapping of keys to values, got "
+		       "\"text\"\n");
+	refuse("targets: {a: b}",
+	       "f:1:10: targets: expected a list of targets, got a mapping\n");
+	refuse("targets: [a, ~]",
+	       "f:1:11: targets[0]: expected a mapping with name and backend, "
+	       "got \"a\"\n"
+	       "f:1:11: targets[0].name: a name is needed\n"
+	       "f:1:11: targets[0].backend: a backend is needed\n"
+	       "f:1:14: targets[1]: expected a mapping with name and backend, "
+	       "got nothing\n"
+	       "f:1:14: targets[1].name: a name is needed\n"
+	       "f:1:14: targets[1].backend: a backend is needed\n");
+	refuse("control: on", "f:1:10: control: expected a mapping such as "
+			      "{group: vringd}, got \"on\"\n");
+	refuse("log-level: [info]",
+	       "f:1:12: log-level: expected err, warn, info or debug, got a "
+	       "list\n");
+	refuse("io-workers:", "f:1:12: io-workers: expected an integer "
+			      "1..1024, got nothing\n");
+	refuse("Log level: info", "f:1:1: \"Log level\": unknown key, did you "
+				  "mean log-level?\n");
+	refuse("? [a]\n: b", "f:1:3: key: expected a name, got a list\n");
+	refuse("socket-dir: \"/a\\0b\"",
+	       "f:1:13: socket-dir: expected an absolute path, got "
+	       "\"/a\\x00b\"\n");
+	refuse("log-level: \"\\e[2J"
+	       "                                                            \"",
+	       "f:1:12: log-level: expected err, warn, info or debug, got "
+	       "\"\\x1b[2J                                                "
+	       "\"...\n");
+}
+
+Test(config, reports_cpu_lists)
+{
+	refuse("cpus: []", "f:1:7: cpus: expected a CPU, got an empty list\n");
+	refuse("cpus: [0, x]", "f:1:11: cpus: expected a CPU number 0..1023 or "
+			       "a range such as 0-3, got \"x\"\n");
+	refuse("cpus: [0, [1]]", "f:1:11: cpus: expected a CPU number 0..1023 "
+				 "or a range such as 0-3, got a list\n");
+	refuse("cpus: [0-2, 1]", "f:1:13: cpus: expected each CPU once, but 1 "
+				 "is there twice, got \"1\"\n");
+	refuse("targets: [{name: a, backend: /a, cpus: 0}]",
+	       "f:1:40: targets[0].cpus: needs a list of cpus at the top of "
+	       "the file\n");
+	refuse("cpus: 0-1\n"
+	       "targets: [{name: a, backend: /a, cpus: [1, 2]}]",
+	       "f:2:40: targets[0].cpus: CPU 2 is not in cpus at the top of "
+	       "the file\n");
+	warn("{cpus: 0-1, sqpoll-cpu: 1}",
+	     "f:1:25: warning: sqpoll-cpu: CPU 1 has a worker, which will be "
+	     "in the way of the kernel thread\n");
+}
+
+Test(config, reports_a_key_given_twice_with_both_places)
+{
+	refuse("log-level: info\n"
+	       "cpus: 1\n"
+	       "log-level: warn\n",
+	       "f:3:1: log-level: given twice, first at line 1, column 12\n");
+}
+
+Test(config, reports_backends_that_make_no_sense)
+{
+	refuse("targets: [{name: a, backend: }]",
+	       "f:1:30: targets[0].backend: expected a path or a mapping, got "
+	       "nothing\n");
+	refuse("targets: [{name: a, backend: [/a]}]",
+	       "f:1:30: targets[0].backend: expected a path or a mapping, got "
+	       "a list\n");
+	refuse("targets: [{name: a, backend: rel}]",
+	       "f:1:30: targets[0].backend.path: expected an absolute path, "
+	       "got \"rel\"\n");
+	refuse("targets: [{name: a, backend: {}}]",
+	       "f:1:30: targets[0].backend.path: a path is needed, or kind: "
+	       "mem or null with a size\n");
+	refuse("targets: [{name: a, backend: {kind: memory}}]",
+	       "f:1:37: targets[0].backend.kind: expected file, mem or null, "
+	       "got \"memory\"\n");
+	refuse("targets: [{name: a, backend: {kind: mem}}]",
+	       "f:1:30: targets[0].backend.size: a size is needed, such as "
+	       "size: 10GiB\n");
+	refuse("targets: [{name: a, backend: {kind: mem, size: 2KiB,"
+	       " block-size: 4096}}]",
+	       "f:1:48: targets[0].backend.size: expected a multiple of the "
+	       "block size, 4096\n");
+	refuse("targets: [{name: a, backend: {kind: mem, size: 1GiB,"
+	       " path: /a, zeroes: on, direct: on}}]",
+	       "f:1:60: targets[0].backend.path: a backend of kind mem has no "
+	       "such key\n"
+	       "f:1:72: targets[0].backend.zeroes: a backend of kind mem has "
+	       "no such key\n"
+	       "f:1:84: targets[0].backend.direct: a backend of kind mem has "
+	       "no such key\n");
+}
+
+Test(config, reports_targets_in_conflict_with_both_places)
+{
+	refuse("targets:\n"
+	       "  - {name: a, backend: /a}\n"
+	       "  - {name: b, backend: /b, socket: a.sock}\n"
+	       "  - {name: a, backend: /c}\n",
+	       "f:3:36: targets[1].socket: " RUNSTATEDIR
+	       "/vringd/a.sock is already that of targets[0] at line 2, column "
+	       "12\n"
+	       "f:4:12: targets[2].name: a is already that of targets[0] at "
+	       "line 2, column 12\n");
+	refuse("control: {path: /x/a.sock}\n"
+	       "socket-dir: /x\n"
+	       "targets: [{name: a, backend: /a}]\n",
+	       "f:3:18: targets[0].socket: /x/a.sock is the control socket\n");
+}
+
+Test(config, lets_targets_share_a_backend_only_on_purpose)
+{
+	refuse("targets: [{name: a, backend: /a}, {name: b, backend: /a}]",
+	       "f:1:54: targets[1].backend.path: /a is already that of "
+	       "targets[0] at line 1, column 30; to share it, both must be "
+	       "read-only or say shared: true\n");
+	refuse("targets: [{backend: {path: /a}, name: a, read-only: on},"
+	       "{name: b, backend: {path: /a, shared: on}}]",
+	       "f:1:83: targets[1].backend.path: /a is already that of "
+	       "targets[0] at line 1, column 28; to share it, both must be "
+	       "read-only or say shared: true\n");
+	config_free(accept("targets: [{name: a, backend: /a, read-only: on},"
+			   "{name: b, backend: {path: /a, read-only: on}}]"));
+	config_free(accept("targets: ["
+			   "{name: a, backend: {path: /a, shared: on}},"
+			   "{name: b, backend: {path: /a, shared: on}}]"));
+}
+
+Test(config, reports_values_that_do_not_fit_together)
+{
+	refuse("targets: [{name: a, backend: /a, queue-size: 8, seg-max: 7}]",
+	       "f:1:58: targets[0].seg-max: expected at most queue-size - 2, "
+	       "that is 6\n");
+	warn("targets: [{name: a23456789012345678901, backend: /a}]",
+	     "f:1:11: warning: targets[0].serial: the name, cut to 20 bytes, "
+	     "is the serial number\n");
+}
+
+Test(config, refuses_a_socket_path_that_does_not_fit)
+{
+	char text[256], expected[512];
+	char dir[92];
+
+	memset(dir, 'x', sizeof(dir));
+	dir[0] = '/';
+	dir[91] = '\0';
+	snprintf(text, sizeof(text),
+		 "socket-dir: %s\n"
+		 "targets: [{name: abcdefghij%s, backend: /a}]",
+		 dir, "");
+	config_free(accept(text));
+	snprintf(text, sizeof(text),
+		 "socket-dir: %s\n"
+		 "targets: [{name: abcdefghij%s, backend: /a}]",
+		 dir, "k");
+	snprintf(expected, sizeof(expected),
+		 "f:2:18: targets[0].socket: the path of the socket has 108 "
+		 "bytes, at most 107 fit: %s/abcdefghijk.sock\n",
+		 dir);
+	refuse(text, expected);
+}
+
+Test(config, warns_of_names_that_change_at_reboot)
+{
+	static const char *const names[] = {"/dev/sda", "/dev/sdaa3",
+					    "/dev/nvme0n1", "/dev/dm-3"};
+	static const char *const good[] = {"/dev/disk/by-id/nvme-x",
+					   "/dev/mapper/a", "/dev/sd",
+					   "/dev/vg/lv", "/srv/dev/sda"};
+	char text[128], expected[256];
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		snprintf(text, sizeof(text),
+			 "targets: [{name: a, backend: %s}]", names[i]);
+		snprintf(expected, sizeof(expected),
+			 "f:1:30: warning: targets[0].backend.path: %s may be "
+			 "another disk after the next boot, use a name in "
+			 "/dev/disk/by-id\n",
+			 names[i]);
+		warn(text, expected);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
+		snprintf(text, sizeof(text),
+			 "targets: [{name: a, backend: %s}]", good[i]);
+		warn(text, "");
+	}
+}
+
+Test(config, refuses_what_yaml_can_do_but_a_configuration_need_not)
+{
+	refuse("cpus: &a 1", "f:1:7: anchors (&name) are not allowed here\n");
+	refuse("cpus: *a", "f:1:7: aliases (*name) are not allowed here\n");
+	refuse("cpus: !!int 1", "f:1:7: tags (!name) are not allowed here\n");
+	refuse("cpus: 1\n---\ncpus: 2\n",
+	       "f:2:1: a second document is not allowed here\n");
+	refuse("targets: [[[[[[[[a]]]]]]]]",
+	       "f:1:17: values are nested too deeply\n");
+	refuse("cpus: [1",
+	       "f:2:1: this is not YAML: did not find expected ',' or ']' "
+	       "while parsing a flow sequence\n");
+	refuse("cpus:\n\t1\n",
+	       "f:2:1: this is not YAML: found character that cannot start any "
+	       "token while scanning for the next token\n");
+	refuse("cpus: 1\xff",
+	       "f:1:1: this is not YAML: invalid leading UTF-8 octet\n");
+}
+
+Test(config, keeps_a_bounded_number_of_errors)
+{
+	char text[8000];
+	struct config *c = NULL;
+	size_t len = 0;
+
+	for (int i = 0; i < 300; i++)
+		len += (size_t)snprintf(text + len, sizeof(text) - len,
+					"unknown-%d: 1\n", i);
+	cr_assert_eq(parse(text, &c), -EINVAL);
+	cr_assert_eq(errs.nr, CONFIG_ERRORS_MAX);
+	cr_assert_eq(errs.nr_errors, 300);
+
+	char *said = errors_text();
+
+	cr_assert_not_null(strstr(said, "\nf: and 100 more\n"));
+	free(said);
+}
+
+Test(config, bounds_the_number_of_values)
+{
+	size_t size = 2 * (YAMLDOC_NODES + 8);
+	char *text = malloc(size);
+	struct config *c = NULL;
+
+	memset(text, ',', size);
+	for (size_t i = 0; i < size; i += 2)
+		text[i] = 'a';
+	memcpy(text, "[ ", 2);
+	cr_assert_eq(config_parse("f", text, size, &c, &errs), -EINVAL);
+	cr_assert_str_eq(errs.list[0].text, "the file has too many values");
+	free(text);
+}
+
+Test(config, loads_a_file_and_says_why_it_cannot)
+{
+	char path[] = "/tmp/vringd-config-XXXXXX";
+	char expected[128];
+	struct config *c = NULL;
+	int fd = mkstemp(path);
+
+	cr_assert_eq(write(fd, everything, strlen(everything)),
+		     (ssize_t)strlen(everything));
+	cr_assert_eq(config_load(path, &c, &errs), 0);
+	cr_assert_eq(c->nr_targets, 3);
+	config_free(c);
+	forget_errors();
+
+	cr_assert_eq(ftruncate(fd, (8 << 20) + 1), 0);
+	close(fd);
+	cr_assert_eq(config_load(path, &c, &errs), -EFBIG);
+	snprintf(expected, sizeof(expected), "%s: larger than 8 MiB\n", path);
+	cr_assert_str_eq(errors_text(), expected);
+	forget_errors();
+	unlink(path);
+	cr_assert_eq(config_load(path, &c, &errs), -ENOENT);
+	snprintf(expected, sizeof(expected),
+		 "%s: cannot read: No such file or directory\n", path);
+	cr_assert_str_eq(errors_text(), expected);
+	forget_errors();
+	cr_assert_eq(config_load("/tmp", &c, &errs), -EISDIR);
+}
+
+Test(config, holds_thousands_of_targets)
+{
+	size_t size = 10000 * 64 + 64;
+	char *text = malloc(size);
+	struct config *c = NULL;
+	size_t len = (size_t)sprintf(text, "targets:\n");
+
+	for (int i = 0; i < 10000; i++)
+		len += (size_t)sprintf(text + len,
+				       "- {name: v%d, backend: /srv/%d}\n", i,
+				       i);
+	cr_assert_eq(config_parse("f", text, len, &c, &errs), 0);
+	cr_assert_eq(c->nr_targets, 10000);
+	config_free(c);
+	free(text);
+}
+
+Test(config, explains_every_key)
+{
+	char *out = NULL;
+	size_t len;
+	FILE *f = open_memstream(&out, &len);
+
+	config_print_help(f);
+	fclose(f);
+	cr_assert_not_null(strstr(out,
+				  "\ntargets[].queues\n"
+				  "    queues that the guest may use, at most\n"
+				  "    an integer 1..256\n"
+				  "    default 16, effect target\n"));
+	cr_assert_not_null(strstr(out, "\ntargets[].backend\n"
+				       "    where the bytes are\n"
+				       "    a mapping or a path\n"));
+	for (unsigned id = 0; id < CONFIG_KEYS; id++)
+		cr_assert_not_null(strstr(out, config_keys[id].help));
+	free(out);
+}
