@@ -34,6 +34,11 @@ endif
 endif
 
 unit_tests_SOURCES = \
+	tests/lib/iotest.c \
+	tests/lib/iotest.h \
+	tests/unit/backend/test_backend.c \
+	tests/unit/backend/test_mem.c \
+	tests/unit/backend/test_null.c \
 	tests/unit/base/test_counters.c \
 	tests/unit/base/test_list.c \
 	tests/unit/base/test_log.c \
