@@ -58,6 +58,13 @@ unit_tests_SOURCES = \
 unit_tests_CFLAGS = $(AM_CFLAGS) $(CRITERION_CFLAGS)
 unit_tests_LDADD = libfrontend.a $(vringd_libs) $(CRITERION_LIBS)
 
+# What crosses threads, without Criterion, so that it runs under TSan too.
+stress_programs = stress-run$(EXEEXT)
+check_PROGRAMS += stress-run
+TESTS += $(stress_programs)
+stress_run_SOURCES = tests/stress/stress-run.c
+stress_run_LDADD = $(vringd_libs)
+
 EXTRA_DIST += \
 	tests/lib/e2e.sh
 

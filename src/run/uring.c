@@ -436,7 +436,7 @@ void uring_arm(struct uring *r)
 	 * The eventfd must be on before the caller looks once more.  Pairs with
 	 * the kernel, which makes work visible before it looks at the flag.
 	 */
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	__sync_synchronize();
 }
 
 void uring_disarm(struct uring *r)

@@ -202,6 +202,9 @@ Test(offload, works_without_threads)
 	struct rlimit lim;
 	struct work w;
 
+#if defined(__SANITIZE_ADDRESS__)
+	cr_skip_test("AddressSanitizer needs address space itself");
+#endif
 	/* No memory for a stack: the address space may not grow. */
 	cr_assert_eq(getrlimit(RLIMIT_AS, &lim), 0);
 	lim.rlim_cur = 4096;
