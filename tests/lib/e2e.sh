@@ -13,6 +13,7 @@
 # VRINGBENCH name others.  E2E_WAIT is how many seconds a wait may take.
 
 set -u
+PATH=$PATH:/usr/sbin:/sbin
 top_srcdir=${top_srcdir:-$(pwd)}
 top_builddir=${top_builddir:-$(pwd)}
 VRINGD=${VRINGD:-$top_builddir/vringd}
