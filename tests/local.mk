@@ -23,7 +23,12 @@ libfrontend_a_SOURCES = \
 	tests/lib/guestmem.c \
 	tests/lib/guestmem.h \
 	tests/lib/guestring.c \
-	tests/lib/guestring.h
+	tests/lib/guestring.h \
+	tests/lib/histogram.c \
+	tests/lib/histogram.h \
+	tests/lib/tick.h \
+	tests/lib/verify.c \
+	tests/lib/verify.h
 
 if CRITERION
 if !TSAN
@@ -50,6 +55,8 @@ unit_tests_SOURCES = \
 	tests/unit/lib/test_frontend.c \
 	tests/unit/lib/test_guestmem.c \
 	tests/unit/lib/test_guestring.c \
+	tests/unit/lib/test_histogram.c \
+	tests/unit/lib/test_verify.c \
 	tests/unit/run/test_kernel.c \
 	tests/unit/run/test_mailbox.c \
 	tests/unit/run/test_offload.c \
