@@ -26,9 +26,15 @@ libfrontend_a_SOURCES = \
 	tests/lib/guestring.h \
 	tests/lib/histogram.c \
 	tests/lib/histogram.h \
+	tests/lib/load.c \
+	tests/lib/load.h \
+	tests/lib/meter.c \
+	tests/lib/meter.h \
 	tests/lib/tick.h \
 	tests/lib/verify.c \
-	tests/lib/verify.h
+	tests/lib/verify.h \
+	tests/lib/workload.c \
+	tests/lib/workload.h
 
 if CRITERION
 if !TSAN
@@ -56,6 +62,7 @@ unit_tests_SOURCES = \
 	tests/unit/lib/test_guestmem.c \
 	tests/unit/lib/test_guestring.c \
 	tests/unit/lib/test_histogram.c \
+	tests/unit/lib/test_meter.c \
 	tests/unit/lib/test_verify.c \
 	tests/unit/run/test_kernel.c \
 	tests/unit/run/test_mailbox.c \
