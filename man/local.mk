@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
 dist_man_MANS += \
+	man/vringbench.1 \
 	man/vringd-architecture.7 \
 	man/vringd.8

@@ -60,3 +60,7 @@ libvringd_a_SOURCES = \
 
 vringd_libs = libvringd.a $(EV_LIBS) $(URING_LIBS) $(YAML_LIBS) \
 	$(JSON_LIBS) $(BLKID_LIBS) $(SYSTEMD_LIBS)
+
+bin_PROGRAMS += vringbench
+vringbench_SOURCES = src/vringbench.c
+vringbench_LDADD = libfrontend.a $(vringd_libs)

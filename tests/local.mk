@@ -92,7 +92,10 @@ lint_tests = \
 	tests/lint/check-style
 
 # The real daemon, driven from outside.
-e2e_tests =
+e2e_tests = \
+	tests/e2e/test-vringbench-against-qemu-storage-daemon.sh \
+	tests/e2e/test-vringbench-reconnects-and-loses-nothing.sh \
+	tests/e2e/test-vringbench-verify-finds-corruption.sh
 
 # Linux guests that use the real daemon; skipped unless GUESTS=1.
 guest_tests = \

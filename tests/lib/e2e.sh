@@ -193,3 +193,18 @@ ctl()
 {
 	"$VRINGCTL" --socket "$control" "$@"
 }
+
+# peer_start BLOCKDEV [QUEUES]: qemu-storage-daemon serves $T/peer.sock, as
+# another implementation to try our front-end on.  It takes the daemon's place
+# in this file.  BLOCKDEV is the value of its --blockdev, without node-name.
+peer_start()
+{
+	e2e_export=type=vhost-user-blk,id=disk,node-name=disk,writable=on
+	e2e_export=$e2e_export,num-queues=${2:-1}
+	setpriv --pdeathsig KILL qemu-storage-daemon \
+		--blockdev "node-name=disk,$1" \
+		--export "$e2e_export,addr.type=unix,addr.path=$T/peer.sock" \
+		>>"$daemon_log" 2>&1 &
+	daemon_pid=$!
+	wait_until "the peer listens" is_listening "$T/peer.sock"
+}

@@ -1,0 +1,31 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+# With --reconnect a verified load survives that its target is killed again and
+# again; without, the end of the connection is an error.
+. "${top_srcdir:-.}/tests/lib/e2e.sh"
+requires qemu-storage-daemon setpriv "$VRINGBENCH"
+
+make_file disk.img 16M
+disk="driver=file,filename=$T/disk.img,discard=unmap"
+peer_start "$disk" 2
+"$VRINGBENCH" -s "$T/peer.sock" --rw randrw --verify --queues 2 --time 30 \
+	--reconnect --eventfd --iodepth 8 --json >"$T/out" 2>"$T/err" &
+bench_pid=$!
+for _ in 1 2 3; do
+	sleep 0.3
+	daemon_kill
+	rm "$T/peer.sock"
+	peer_start "$disk" 2
+done
+sleep 0.3
+kill -INT $bench_pid
+wait $bench_pid || { cat "$T/out" "$T/err"; fail "the load failed"; }
+grep -q '"reconnects": 3' "$T/out" || { cat "$T/out"; fail "reconnects"; }
+
+"$VRINGBENCH" -s "$T/peer.sock" --time 30 >"$T/out" 2>"$T/err" &
+bench_pid=$!
+sleep 0.3
+daemon_kill
+wait $bench_pid && fail "ends well without its target"
+grep -q "closed the connection" "$T/err" || fail "does not say why"
+exit 0
