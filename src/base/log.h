@@ -56,6 +56,7 @@ void log_guest(const char *tag, const char *fmt, ...)
 			log_trace(category, tag, __VA_ARGS__);                 \
 	} while (0)
 
+/* What log_debug() calls, without looking whether it is on.  Any thread. */
 void log_trace(enum log_category category, const char *tag, const char *fmt,
 	       ...) __attribute__((format(printf, 3, 4)));
 

@@ -259,7 +259,8 @@ static void run_phase(struct worker *w, enum turn_phase phase)
 static void take_turn(struct worker *w)
 {
 	read_clock(w);
-	mailbox_deliver(&w->mailbox);
+	if (mailbox_has_mail(&w->mailbox))
+		mailbox_deliver(&w->mailbox);
 	for (int i = 0; i < TURN_NR_PHASES; i++)
 		run_phase(w, i);
 	/* All entries are on their way before the first completion is run. */

@@ -92,9 +92,10 @@ int worker_new(struct worker **out, const struct worker_params *p);
 void worker_free(struct worker *w);
 
 /*
- * Start the thread, and return when its rings are enabled or could not be.
- * worker_stop() has it leave its loop after the turn and joins it; everything
- * that it owned must be gone by then.  Returns 0 or -errno.
+ * Start the thread, once in the life of a worker, and return when its rings are
+ * enabled or could not be; then the reason was logged.  worker_stop() has it
+ * leave its loop after the turn and joins it; everything that it owned must be
+ * gone by then.  Returns 0 or -errno.
  *
  * Main thread.
  */

@@ -303,28 +303,48 @@ Test(uring, is_restricted_to_what_we_use)
 	both_kinds(try_forbidden);
 }
 
-Test(uring, keeps_io_wq_on_the_given_cpus)
+static void read_on_io_wq(enum uring_kind kind, const cpu_set_t *cpus)
 {
-	struct uring_params p = {.entries = ENTRIES, .sqpoll_cpu = -1};
-	cpu_set_t cpus;
-	char page[16];
+	struct uring_params p = {
+		.kind = kind,
+		.entries = ENTRIES,
+		.sqpoll_cpu = -1,
+	};
+	char bytes[16];
 	struct result a = {.op.done = note};
 
-	CPU_ZERO(&cpus);
-	CPU_SET(sched_getcpu(), &cpus);
 	cr_assert_eq(uring_init(&r, &p), 0);
-	cr_assert_eq(uring_enable(&r, 2, &cpus), 0);
-	cr_assert_eq(uring_add_file(&r, STDIN_FILENO), -ENFILE);
+	cr_assert_eq(uring_enable(&r, 2, cpus), 0);
 
 	int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
 	struct io_uring_sqe *sqe = uring_sqe(&r);
 
-	io_uring_prep_read(sqe, fd, page, sizeof(page), 0);
+	io_uring_prep_read(sqe, fd, bytes, sizeof(bytes), 0);
 	sqe->flags |= IOSQE_ASYNC;
 	uring_sqe_done(sqe, &a.op);
 	reap(1);
-	cr_assert_eq(a.res, (int)sizeof(page));
+	cr_assert_eq(a.res, (int)sizeof(bytes));
 	close(fd);
+	uring_fini(&r);
+}
+
+Test(uring, keeps_io_wq_on_the_given_cpus)
+{
+	cpu_set_t cpus;
+
+	CPU_ZERO(&cpus);
+	CPU_SET(sched_getcpu(), &cpus);
+	for (int kind = 0; kind < URING_NR_KINDS; kind++)
+		read_on_io_wq(kind, &cpus);
+}
+
+Test(uring, registers_no_files_without_a_table)
+{
+	struct uring_params p = {.entries = ENTRIES, .sqpoll_cpu = -1};
+
+	cr_assert_eq(uring_init(&r, &p), 0);
+	cr_assert_eq(uring_enable(&r, 2, NULL), 0);
+	cr_assert_eq(uring_add_file(&r, STDIN_FILENO), -ENFILE);
 	uring_fini(&r);
 }
 
