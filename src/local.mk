@@ -16,6 +16,8 @@ libvringd_a_SOURCES = \
 	src/base/counters.c \
 	src/base/counters.def \
 	src/base/counters.h \
+	src/base/iov.c \
+	src/base/iov.h \
 	src/base/list.h \
 	src/base/log.c \
 	src/base/log.h \

@@ -51,6 +51,7 @@ unit_tests_SOURCES = \
 	tests/unit/backend/test_mem.c \
 	tests/unit/backend/test_null.c \
 	tests/unit/base/test_counters.c \
+	tests/unit/base/test_iov.c \
 	tests/unit/base/test_list.c \
 	tests/unit/base/test_log.c \
 	tests/unit/base/test_ratelimit.c \
