@@ -54,6 +54,7 @@ libvringd_a_SOURCES = \
 	src/run/uring.h \
 	src/run/worker.c \
 	src/run/worker.h \
+	src/vhost/memmap.c \
 	src/vhost/memmap.h \
 	src/vhost/queue.h \
 	src/vhost/ring.h \

@@ -47,6 +47,8 @@ endif
 unit_tests_SOURCES = \
 	tests/lib/iotest.c \
 	tests/lib/iotest.h \
+	tests/lib/ringmem.c \
+	tests/lib/ringmem.h \
 	tests/unit/backend/test_backend.c \
 	tests/unit/backend/test_mem.c \
 	tests/unit/backend/test_null.c \
@@ -69,7 +71,8 @@ unit_tests_SOURCES = \
 	tests/unit/run/test_mailbox.c \
 	tests/unit/run/test_offload.c \
 	tests/unit/run/test_uring.c \
-	tests/unit/run/test_worker.c
+	tests/unit/run/test_worker.c \
+	tests/unit/vhost/test_memmap.c
 unit_tests_CFLAGS = $(AM_CFLAGS) $(CRITERION_CFLAGS)
 unit_tests_LDADD = libfrontend.a $(vringd_libs) $(CRITERION_LIBS)
 

@@ -112,7 +112,7 @@ int memmap_iov(const struct memmap *m, uint64_t gpa, uint64_t len,
 void *memmap_uva(const struct memmap *m, uint64_t uva, uint64_t len);
 
 /*
- * The number of SIGBUS caught so far in the process: one relaxed load, to be
+ * The number of SIGBUS caught so far in the process: one load, to be
  * compared with an earlier value before asking memmap_is_gone(), which tells
  * whether a region of @m was taken away.  Any thread.
  */

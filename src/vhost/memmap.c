@@ -1,0 +1,574 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Guest memory: regions that a VMM shares, and addresses into them. */
+#include "vhost/memmap.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "base/util.h"
+#include "run/offload.h"
+
+/*
+ * Theory of operation: the guard
+ *
+ * The SIGBUS handler runs on whichever thread touched the memory, and may take
+ * no lock.  So the mappings it may repair stand in a table that only grows: a
+ * list of chunks, each published once and never freed, whose places are used
+ * again.  Writers hold a mutex.
+ *
+ * A place is free when its start is 0.  The handler looks for the place that
+ * its address lies in; that one cannot change, since nothing is unmapped while
+ * somebody uses it.  Any other place may change while it is looked at, so its
+ * start is read again after its length.
+ */
+#define GUARD_CHUNK 128
+
+struct guard {
+	_Atomic(uintptr_t) start;
+	_Atomic(size_t) len;
+	atomic_bool gone;
+};
+
+struct guard_chunk {
+	struct guard places[GUARD_CHUNK];
+	_Atomic(struct guard_chunk *) next;
+};
+
+static struct guard_chunk guards;
+static pthread_mutex_t guards_lock = PTHREAD_MUTEX_INITIALIZER;
+static atomic_uint faults;
+static struct sigaction old_action;
+
+/* One mapping, shared by the memmaps that hold it. */
+struct memmap_region {
+	unsigned refs;			/* memmaps; home only */
+	unsigned char *map;		/* whole pages */
+	size_t map_len;
+	unsigned char *host;		/* where the region begins in it */
+	struct guard *guard;
+	struct memmap_range range;
+};
+
+/* A region in one of the two orders of a memmap. */
+struct place {
+	uint64_t start;
+	uint64_t size;
+	unsigned char *host;
+	struct memmap_region *region;
+};
+
+struct memmap {
+	/* constant */
+	struct mailbox *home;
+	unsigned nr;
+	struct place *by_gpa;		/* both sorted by start */
+	struct place *by_uva;
+
+	/* home only */
+	unsigned users;
+	void (*gone)(void *ctx);
+	void *gone_ctx;
+	struct offload_job job;
+	unsigned nr_dead;		/* of by_gpa, to be unmapped */
+
+	struct place places[];
+};
+
+static struct guard *guard_find_free(struct guard_chunk *c)
+{
+	for (unsigned i = 0; i < GUARD_CHUNK; i++) {
+		if (!atomic_load_explicit(&c->places[i].start,
+					  memory_order_relaxed))
+			return &c->places[i];
+	}
+	return NULL;
+}
+
+/* A free place, in a new chunk if need be; the lock is held. */
+static struct guard *guard_get(void)
+{
+	struct guard_chunk *c = &guards;
+
+	for (;;) {
+		struct guard *g = guard_find_free(c);
+		struct guard_chunk *next;
+
+		if (g)
+			return g;
+		next = atomic_load_explicit(&c->next, memory_order_relaxed);
+		if (!next)
+			break;
+		c = next;
+	}
+
+	struct guard_chunk *fresh = calloc(1, sizeof(*fresh));
+
+	if (!fresh)
+		return NULL;
+	/* Pairs with the acquire of guard_find(): zeroes come first. */
+	atomic_store_explicit(&c->next, fresh, memory_order_release);
+	return &fresh->places[0];
+}
+
+static struct guard *guard_add(const void *start, size_t len)
+{
+	pthread_mutex_lock(&guards_lock);
+
+	struct guard *g = guard_get();
+
+	if (g) {
+		atomic_store_explicit(&g->gone, false, memory_order_relaxed);
+		atomic_store_explicit(&g->len, len, memory_order_relaxed);
+		/* Pairs with the first acquire of guard_has(). */
+		atomic_store_explicit(&g->start, (uintptr_t)start,
+				      memory_order_release);
+	}
+	pthread_mutex_unlock(&guards_lock);
+	return g;
+}
+
+static void guard_del(struct guard *g)
+{
+	pthread_mutex_lock(&guards_lock);
+	atomic_store_explicit(&g->start, 0, memory_order_relaxed);
+	/*
+	 * A length stored for the next user must not be seen with our start:
+	 * pairs with the fence of guard_has().
+	 */
+	atomic_thread_fence(memory_order_release);
+	pthread_mutex_unlock(&guards_lock);
+}
+
+/* Is @addr in the mapping of @g?  Signal handler. */
+static bool guard_has(struct guard *g, uintptr_t addr)
+{
+	uintptr_t start = atomic_load_explicit(&g->start, memory_order_acquire);
+	size_t len = atomic_load_explicit(&g->len, memory_order_relaxed);
+
+	/* Pairs with the fence of guard_del(). */
+	atomic_thread_fence(memory_order_acquire);
+	return start && addr >= start && addr - start < len &&
+	       atomic_load_explicit(&g->start, memory_order_relaxed) == start;
+}
+
+static struct guard *guard_find(uintptr_t addr)
+{
+	struct guard_chunk *c = &guards;
+
+	while (c) {
+		for (unsigned i = 0; i < GUARD_CHUNK; i++) {
+			if (guard_has(&c->places[i], addr))
+				return &c->places[i];
+		}
+		c = atomic_load_explicit(&c->next, memory_order_acquire);
+	}
+	return NULL;
+}
+
+/* Put zeroes where the guest took its memory away.  Signal handler. */
+static bool guard_repair(uintptr_t addr)
+{
+	struct guard *g = guard_find(addr);
+
+	if (!g)
+		return false;
+
+	uintptr_t start = atomic_load_explicit(&g->start, memory_order_relaxed);
+	size_t len = atomic_load_explicit(&g->len, memory_order_relaxed);
+	void *at = (void *)start;
+
+	if (mmap(at, len, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1,
+		 0) == MAP_FAILED)
+		return false;
+	atomic_store_explicit(&g->gone, true, memory_order_relaxed);
+	/* Whoever sees the count sees which region it was: memmap_faults(). */
+	atomic_fetch_add_explicit(&faults, 1, memory_order_release);
+	return true;
+}
+
+static void on_sigbus(int sig, siginfo_t *info, void *context)
+{
+	int saved = errno;
+
+	(void)context;
+	/* Only the kernel fills in an address. */
+	if (info->si_code <= 0 || !guard_repair((uintptr_t)info->si_addr)) {
+		/*
+		 * Not ours.  The access faults again on return and meets the
+		 * action of before; a signal that was sent is sent again.
+		 */
+		sigaction(sig, &old_action, NULL);
+		if (info->si_code <= 0)
+			raise(sig);
+	}
+	errno = saved;
+}
+
+int memmap_guard_init(void)
+{
+	struct sigaction sa = {
+		.sa_sigaction = on_sigbus,
+		.sa_flags = SA_SIGINFO | SA_ONSTACK,
+	};
+
+	sigemptyset(&sa.sa_mask);
+	return sigaction(SIGBUS, &sa, &old_action) ? -errno : 0;
+}
+
+unsigned memmap_faults(void)
+{
+	return atomic_load_explicit(&faults, memory_order_acquire);
+}
+
+bool memmap_is_gone(const struct memmap *m)
+{
+	for (unsigned i = 0; i < m->nr; i++) {
+		if (atomic_load_explicit(&m->by_gpa[i].region->guard->gone,
+					 memory_order_relaxed))
+			return true;
+	}
+	return false;
+}
+
+/* How many of @nr sorted places start at or below @addr. */
+static unsigned rank(const struct place *p, unsigned nr, uint64_t addr)
+{
+	unsigned low = 0;
+
+	while (low < nr) {
+		unsigned mid = low + (nr - low) / 2;
+
+		if (p[mid].start <= addr)
+			low = mid + 1;
+		else
+			nr = mid;
+	}
+	return low;
+}
+
+int memmap_iov(const struct memmap *m, uint64_t gpa, uint64_t len,
+	       struct iovec *iov, unsigned max)
+{
+	unsigned i = rank(m->by_gpa, m->nr, gpa);
+	unsigned n = 0;
+
+	if (!len)
+		return 0;
+	if (!i--)
+		return -EFAULT;
+	for (;; i++) {
+		const struct place *p = &m->by_gpa[i];
+
+		/* No sum here can overflow: see check_range(). */
+		if (i == m->nr || gpa < p->start || gpa - p->start >= p->size)
+			return -EFAULT;
+		if (n == max)
+			return -E2BIG;
+
+		uint64_t off = gpa - p->start;
+		uint64_t part = MIN(len, p->size - off);
+
+		iov[n].iov_base = p->host + off;
+		iov[n++].iov_len = part;
+		len -= part;
+		if (!len)
+			return n;
+		gpa += part;
+	}
+}
+
+void *memmap_uva(const struct memmap *m, uint64_t uva, uint64_t len)
+{
+	unsigned i = rank(m->by_uva, m->nr, uva);
+
+	if (!i)
+		return NULL;
+
+	const struct place *p = &m->by_uva[i - 1];
+	uint64_t off = uva - p->start;
+
+	if (off >= p->size || len > p->size - off)
+		return NULL;
+	return p->host + off;
+}
+
+/* A memmap with room for @nr regions, with none yet. */
+static struct memmap *new_memmap(struct mailbox *home, unsigned nr)
+{
+	struct memmap *m = calloc(1, sizeof(*m) + 2 * nr * sizeof(*m->places));
+
+	if (!m)
+		return NULL;
+	m->home = home;
+	m->users = 1;
+	m->by_gpa = m->places;
+	m->by_uva = m->places + nr;
+	return m;
+}
+
+int memmap_new(struct memmap **out, struct mailbox *home)
+{
+	*out = new_memmap(home, 0);
+	return *out ? 0 : -ENOMEM;
+}
+
+static void insert(struct place *p, unsigned nr, uint64_t start,
+		   struct memmap_region *r)
+{
+	unsigned i = rank(p, nr, start);
+
+	memmove(&p[i + 1], &p[i], (nr - i) * sizeof(*p));
+	p[i] = (struct place){ start, r->range.size, r->host, r };
+}
+
+/* @m becomes a holder of @r; there is room. */
+static void hold_region(struct memmap *m, struct memmap_region *r)
+{
+	insert(m->by_gpa, m->nr, r->range.gpa, r);
+	insert(m->by_uva, m->nr, r->range.uva, r);
+	m->nr++;
+	r->refs++;
+}
+
+/* A copy of @old with room for @room regions, without @skip. */
+static struct memmap *copy_memmap(const struct memmap *old, unsigned room,
+				  const struct memmap_region *skip)
+{
+	struct memmap *m = new_memmap(old->home, room);
+
+	for (unsigned i = 0; m && i < old->nr; i++) {
+		if (old->by_gpa[i].region != skip)
+			hold_region(m, old->by_gpa[i].region);
+	}
+	return m;
+}
+
+/* Is there any of @size bytes from @start in the @nr sorted places? */
+static bool overlaps(const struct place *p, unsigned nr, uint64_t start,
+		     uint64_t size)
+{
+	unsigned i = rank(p, nr, start);
+
+	return (i && start - p[i - 1].start < p[i - 1].size) ||
+	       (i < nr && p[i].start - start < size);
+}
+
+static int check_range(const struct memmap *old,
+		       const struct memmap_range *r)
+{
+	uint64_t end;
+
+	if (!r->size || __builtin_add_overflow(r->gpa, r->size, &end) ||
+	    __builtin_add_overflow(r->uva, r->size, &end) ||
+	    __builtin_add_overflow(r->offset, r->size, &end))
+		return -EINVAL;
+	if (overlaps(old->by_gpa, old->nr, r->gpa, r->size) ||
+	    overlaps(old->by_uva, old->nr, r->uva, r->size))
+		return -EEXIST;
+	return old->nr == MEMMAP_MAX_REGIONS ? -ENOSPC : 0;
+}
+
+/*
+ * Look at the file, in an order that cannot hang: only shmem and hugetlbfs
+ * have seals, and none of the calls after that one blocks for them.  @page is
+ * set to the size of its pages.
+ */
+static int check_file(int fd, enum memmap_files files, uint64_t end,
+		      uint64_t *page)
+{
+	if (fcntl(fd, F_GET_SEALS) < 0) {
+		if (errno != EINVAL)
+			return -errno;
+		if (files != MEMMAP_ANY)
+			return -EMEDIUMTYPE;
+	}
+
+	struct stat st;
+	struct statfs fs;
+
+	if (fstat(fd, &st) || fstatfs(fd, &fs))
+		return -errno;
+	if (S_ISREG(st.st_mode) && end > (uint64_t)st.st_size)
+		return -EINVAL;
+	*page = sysconf(_SC_PAGESIZE);
+	if (fs.f_type == HUGETLBFS_MAGIC)
+		*page = fs.f_bsize;
+	return 0;
+}
+
+/* Map the whole pages that the range lies in. */
+static int map_region(struct memmap_region *r, int fd, uint64_t page)
+{
+	uint64_t first = align_down(r->range.offset, page);
+	uint64_t end = r->range.offset + r->range.size;
+
+	if (end > INT64_MAX - page)
+		return -EINVAL;
+
+	size_t len = align_up(end, page) - first;
+	/* No reservation: the memory is the VMM's, and so is the limit. */
+	void *map = mmap(NULL, len, PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_NORESERVE, fd, (off_t)first);
+
+	if (map == MAP_FAILED)
+		return -errno;
+	r->map = map;
+	r->map_len = len;
+	r->host = r->map + (r->range.offset - first);
+	/* The guest's secrets have no place in a core dump of ours. */
+	madvise(map, len, MADV_DONTDUMP);
+	r->guard = guard_add(map, len);
+	return r->guard ? 0 : -ENOMEM;
+}
+
+/* Accepts half a region.  May take long. */
+static void free_region(struct memmap_region *r)
+{
+	if (r->guard)
+		guard_del(r->guard);
+	if (r->map)
+		munmap(r->map, r->map_len);
+	free(r);
+}
+
+static int new_region(struct memmap_region **out,
+		      const struct memmap_range *range, int fd,
+		      enum memmap_files files)
+{
+	uint64_t page;
+	int err = check_file(fd, files, range->offset + range->size, &page);
+
+	if (err)
+		return err;
+
+	struct memmap_region *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		return -ENOMEM;
+	r->range = *range;
+	err = map_region(r, fd, page);
+	if (err)
+		free_region(r);
+	else
+		*out = r;
+	return err;
+}
+
+static int add_region(struct memmap **out, const struct memmap *old,
+		      const struct memmap_range *range, int fd,
+		      enum memmap_files files)
+{
+	struct memmap_region *r;
+	int err = check_range(old, range);
+
+	if (!err)
+		err = new_region(&r, range, fd, files);
+	if (err)
+		return err;
+
+	struct memmap *m = copy_memmap(old, old->nr + 1, NULL);
+
+	if (!m) {
+		free_region(r);
+		return -ENOMEM;
+	}
+	hold_region(m, r);
+	*out = m;
+	return 0;
+}
+
+int memmap_add(struct memmap **out, const struct memmap *old,
+	       const struct memmap_range *range, int fd,
+	       enum memmap_files files)
+{
+	int err = add_region(out, old, range, fd, files);
+
+	offload_close(fd);
+	return err;
+}
+
+int memmap_remove(struct memmap **out, const struct memmap *old,
+		  const struct memmap_range *range)
+{
+	unsigned i = rank(old->by_gpa, old->nr, range->gpa);
+	struct memmap_region *r = i ? old->by_gpa[i - 1].region : NULL;
+
+	if (!r || r->range.gpa != range->gpa || r->range.uva != range->uva ||
+	    r->range.size != range->size)
+		return -ENOENT;
+	*out = copy_memmap(old, old->nr - 1, r);
+	return *out ? 0 : -ENOMEM;
+}
+
+struct memmap *memmap_get(struct memmap *m)
+{
+	m->users++;
+	return m;
+}
+
+/* Offload. */
+static void unmap_dead(struct offload_job *j)
+{
+	struct memmap *m = container_of(j, struct memmap, job);
+
+	for (unsigned i = 0; i < m->nr_dead; i++)
+		free_region(m->by_gpa[i].region);
+}
+
+static void finish(struct offload_job *j)
+{
+	struct memmap *m = container_of(j, struct memmap, job);
+
+	if (m->gone)
+		m->gone(m->gone_ctx);
+	free(m);
+}
+
+void memmap_put(struct memmap *m)
+{
+	if (!m || --m->users)
+		return;
+
+	/* The ones that nobody else holds move to the front. */
+	for (unsigned i = 0; i < m->nr; i++) {
+		if (!--m->by_gpa[i].region->refs)
+			m->by_gpa[m->nr_dead++] = m->by_gpa[i];
+	}
+	if (!m->nr_dead && !m->gone) {
+		free(m);
+		return;
+	}
+	/* With none dead, too: gone() never comes inside this call. */
+	offload_run(&m->job, unmap_dead, finish, m->home);
+}
+
+void memmap_on_gone(struct memmap *m, void (*gone)(void *ctx), void *ctx)
+{
+	m->gone = gone;
+	m->gone_ctx = ctx;
+}
+
+unsigned memmap_nr_regions(const struct memmap *m)
+{
+	return m->nr;
+}
+
+uint64_t memmap_bytes(const struct memmap *m)
+{
+	uint64_t bytes = 0;
+
+	for (unsigned i = 0; i < m->nr; i++)
+		bytes += m->by_gpa[i].size;
+	return bytes;
+}
