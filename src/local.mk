@@ -58,6 +58,7 @@ libvringd_a_SOURCES = \
 	src/vhost/memmap.h \
 	src/vhost/queue.h \
 	src/vhost/ring.h \
+	src/vhost/split.c \
 	src/vhost/split.h \
 	src/vhost/vhost_user_spec.h
 

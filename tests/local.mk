@@ -72,7 +72,8 @@ unit_tests_SOURCES = \
 	tests/unit/run/test_offload.c \
 	tests/unit/run/test_uring.c \
 	tests/unit/run/test_worker.c \
-	tests/unit/vhost/test_memmap.c
+	tests/unit/vhost/test_memmap.c \
+	tests/unit/vhost/test_split.c
 unit_tests_CFLAGS = $(AM_CFLAGS) $(CRITERION_CFLAGS)
 unit_tests_LDADD = libfrontend.a $(vringd_libs) $(CRITERION_LIBS)
 

@@ -35,8 +35,8 @@ struct chain {
 
 	/*
 	 * More than RING_CHAIN_MAX segments, or 4 GiB: iov holds the first
-	 * ones of the readable part, and the very last writable one alone.
-	 * Only good for answering with an error.
+	 * ones of the readable part, and of the writable part the very last
+	 * byte alone.  Only good for answering with an error.
 	 */
 	bool too_long;
 
@@ -67,9 +67,9 @@ struct ring {
 
 	/* the owner's */
 	uint16_t last_avail;	/* next entry to take */
+	uint16_t seen_avail;	/* avail idx when last looked at */
 	uint16_t last_used;	/* next entry to fill */
 	uint16_t published;	/* used idx that the driver can see */
-	uint16_t called;	/* published when the driver was last called */
 	uint64_t *taken;	/* bitmap of heads in flight */
 
 	/* of the last -EPROTO: what the driver did, for the log */
