@@ -26,6 +26,7 @@ libvringd_a_SOURCES = \
 	src/base/unixsock.c \
 	src/base/unixsock.h \
 	src/base/util.h \
+	src/daemon/commands.def \
 	src/daemon/config.c \
 	src/daemon/config.h \
 	src/daemon/config_check.c \
@@ -36,6 +37,8 @@ libvringd_a_SOURCES = \
 	src/daemon/config_keys.h \
 	src/daemon/config_print.c \
 	src/daemon/config_print.h \
+	src/daemon/control.c \
+	src/daemon/control.h \
 	src/daemon/keys.def \
 	src/daemon/suggest.c \
 	src/daemon/suggest.h \

@@ -59,6 +59,7 @@ unit_tests_SOURCES = \
 	tests/unit/base/test_ratelimit.c \
 	tests/unit/base/test_unixsock.c \
 	tests/unit/daemon/test_config.c \
+	tests/unit/daemon/test_control.c \
 	tests/unit/daemon/test_suggest.c \
 	tests/unit/daemon/test_value.c \
 	tests/unit/lib/test_frontend.c \

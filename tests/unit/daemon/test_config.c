@@ -260,8 +260,8 @@ Test(config, prints_every_value)
 		"\ncontrol:\n  path: /run/c.sock\n  group: adm\n",
 		"\nsocket-mode: \"0666\"\n",
 		"\nsqpoll-idle: 20ms\n",
-		"\n  - name: a\n    device: blk\n    backend:\n      kind: "
-		"file\n",
+		"\n  - name: a\n    device: blk\n    backend:\n",
+		"\n      kind: file\n",
 		"\n      path: \"/srv/a b.img\"\n",
 		"\n    serial: \"S N\"\n",
 		"\n      size: 1536\n      zeroes: on\n",
