@@ -71,3 +71,6 @@ vringd_libs = libvringd.a $(EV_LIBS) $(URING_LIBS) $(YAML_LIBS) \
 bin_PROGRAMS += vringbench
 vringbench_SOURCES = src/vringbench.c
 vringbench_LDADD = libfrontend.a $(vringd_libs)
+sbin_PROGRAMS += vringctl
+vringctl_SOURCES = src/vringctl.c
+vringctl_LDADD = libvringd.a $(JSON_LIBS)

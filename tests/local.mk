@@ -62,6 +62,7 @@ unit_tests_SOURCES = \
 	tests/unit/daemon/test_control.c \
 	tests/unit/daemon/test_suggest.c \
 	tests/unit/daemon/test_value.c \
+	tests/unit/daemon/test_vringctl.c \
 	tests/unit/lib/test_frontend.c \
 	tests/unit/lib/test_guestmem.c \
 	tests/unit/lib/test_guestring.c \

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* vringctl: what it prints for people, JSON, and its exit status. */
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/util.h"
+#include "daemon/control.h"
+
+static char dir[] = "/tmp/vringd-vringctl-XXXXXX";
+static char path[64];
+static struct ev_loop *loop;
+static struct control *control;
+
+static void answer_json(struct control_reply *reply, const char *json)
+{
+	struct json_object *o = json_tokener_parse(json);
+
+	cr_assert_not_null(o);
+	control_reply_send(reply, o);
+}
+
+static void answer_status(void *ctx, const char *target,
+			  struct control_reply *reply)
+{
+	(void)ctx;
+	(void)target;
+	answer_json(reply, "{\"version\":\"0.1\",\"uptime_s\":93784,"
+			   "\"workers\":[{\"id\":0,\"cpu\":12,\"ring\":"
+			   "\"direct\"},{\"id\":11,\"cpu\":null,\"ring\":"
+			   "\"sqpoll\"}],\"targets\":2}");
+}
+
+static void answer_list(void *ctx, const char *target,
+			struct control_reply *reply)
+{
+	(void)ctx;
+	(void)target;
+	answer_json(reply,
+		    "[{\"name\":\"a\",\"size\":10737418240,\"read_only\":"
+		    "false},{\"name\":\"long-name\",\"size\":1536,"
+		    "\"read_only\":true}]");
+}
+
+static void answer_show(void *ctx, const char *target,
+			struct control_reply *reply)
+{
+	(void)ctx;
+	if (strcmp(target, "a"))
+		control_reply_fail(reply, "no target named %s", target);
+	else
+		answer_json(reply,
+			    "{\"name\":\"a\\u001b[2J\",\"backend\":{\"path\":"
+			    "\"/x\",\"block_size\":512},\"session\":{"
+			    "\"features\":4096,\"queues\":[]}}");
+}
+
+static void answer_stats(void *ctx, const char *target,
+			 struct control_reply *reply)
+{
+	(void)ctx;
+	(void)target;
+	answer_json(reply, "[{\"name\":\"a\",\"counters\":{\"reads\":5,"
+			   "\"read_bytes\":20480}},{\"name\":\"b\","
+			   "\"counters\":{\"reads\":0,\"read_bytes\":0}}]");
+}
+
+static const struct control_ops ops = {
+	.status = answer_status,
+	.list = answer_list,
+	.show = answer_show,
+	.stats = answer_stats,
+};
+
+static void start(void)
+{
+	struct unixsock_why why;
+	struct control_params p = {
+		.path = path,
+		.access = {.uid = (uid_t)-1, .gid = (gid_t)-1, .mode = 0600},
+		.ops = &ops,
+		.timeout_ms = 5000,
+	};
+
+	cr_assert_not_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/c.sock", dir);
+	loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
+	p.loop = loop;
+	cr_assert_eq(control_open(&control, &p, &why), 0);
+	setenv("VRINGD_SOCKET", path, 1);
+}
+
+static void stop(void)
+{
+	control_close(control);
+	ev_loop_destroy(loop);
+	rmdir(dir);
+}
+
+TestSuite(vringctl, .init = start, .fini = stop);
+
+static const char *program(void)
+{
+	static char name[256];
+	const char *top = getenv("top_builddir");
+
+	snprintf(name, sizeof(name), "%s/vringctl", top ? top : ".");
+	return name;
+}
+
+/*
+ * Runs the real program with @args while this process plays the daemon.
+ * Returns its exit status and what it printed.
+ */
+static int run(const char *args, char *out, size_t size)
+{
+	char command[512];
+	size_t len = 0;
+
+	snprintf(command, sizeof(command), "%s %s 2>&1", program(), args);
+
+	FILE *f = popen(command, "re");
+
+	cr_assert_not_null(f);
+	cr_assert_eq(fcntl(fileno(f), F_SETFL, O_NONBLOCK), 0);
+	for (;;) {
+		ev_run(loop, EVRUN_NOWAIT);
+
+		ssize_t n = read(fileno(f), out + len, size - 1 - len);
+
+		if (!n)
+			break;
+		if (n > 0)
+			len += (size_t)n;
+		else
+			usleep(500);
+	}
+	out[len] = '\0';
+
+	int status = pclose(f);
+
+	cr_assert(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+static void expect(const char *args, int status, const char *text)
+{
+	char out[4096];
+	int got = run(args, out, sizeof(out));
+
+	cr_assert_eq(got, status, "%s: status %d: %s", args, got, out);
+	cr_assert_str_eq(out, text, "%s printed:\n%s", args, out);
+}
+
+static void expect_part(const char *args, int status, const char *part)
+{
+	char out[4096];
+	int got = run(args, out, sizeof(out));
+
+	cr_assert_eq(got, status, "%s: status %d: %s", args, got, out);
+	cr_assert_not_null(strstr(out, part), "%s printed:\n%s", args, out);
+}
+
+Test(vringctl, prints_aligned_tables_for_people)
+{
+	expect("status", 0,
+	       "version  0.1\n"
+	       "uptime   1 days 02:03:04\n"
+	       "workers:\n"
+	       "  ID  CPU  RING\n"
+	       "   0   12  direct\n"
+	       "  11    -  sqpoll\n"
+	       "targets  2\n");
+	expect("list", 0,
+	       "NAME          SIZE  READ-ONLY\n"
+	       "a           10 GiB  no\n"
+	       "long-name  1.5 KiB  yes\n");
+	expect("stats", 0,
+	       "name  a\n"
+	       "counters:\n"
+	       "  reads       5\n"
+	       "  read bytes  20480\n"
+	       "\n"
+	       "name  b\n"
+	       "counters:\n"
+	       "  reads       0\n"
+	       "  read bytes  0\n");
+}
+
+Test(vringctl, prints_nested_objects_and_no_control_characters)
+{
+	expect("show a", 0,
+	       "name  a?[2J\n"
+	       "backend:\n"
+	       "  path        /x\n"
+	       "  block size  512\n"
+	       "session:\n"
+	       "  features  0x1000\n"
+	       "  queues:\n"
+	       "    none\n");
+}
+
+Test(vringctl, prints_json)
+{
+	expect("list --json", 0,
+	       "[\n"
+	       "  {\n"
+	       "    \"name\": \"a\",\n"
+	       "    \"size\": 10737418240,\n"
+	       "    \"read_only\": false\n"
+	       "  },\n"
+	       "  {\n"
+	       "    \"name\": \"long-name\",\n"
+	       "    \"size\": 1536,\n"
+	       "    \"read_only\": true\n"
+	       "  }\n"
+	       "]\n");
+}
+
+Test(vringctl, exits_with_1_when_the_daemon_says_no)
+{
+	expect("show b", 1, "vringctl: no target named b\n");
+	expect("--json show b", 1, "vringctl: no target named b\n");
+}
+
+Test(vringctl, says_why_it_cannot_ask)
+{
+	char plain[96];
+
+	snprintf(plain, sizeof(plain), "-s %s/none status", dir);
+	expect_part(plain, 2, "No such file or directory; is vringd running");
+	control_close(control);
+	control = NULL;
+	expect_part("status", 2, "is vringd running");
+	expect_part("", 2, "which command?");
+	expect_part("stop", 2, "unknown command stop");
+	expect_part("show", 2, "show needs the name of a target");
+	expect_part("list a", 2, "too many arguments");
+	expect_part("stats a b", 2, "too many arguments");
+	expect_part("--wrong", 2, "wrong");
+}
+
+/* As root, for root may connect to anything. */
+static void check_as_nobody(void)
+{
+	cr_assert_eq(chmod(dir, 0755), 0);
+	cr_assert_eq(setresgid(65534, 65534, 0), 0);
+	cr_assert_eq(setresuid(65534, 65534, 0), 0);
+
+	bool can_run = !access(program(), X_OK);
+
+	if (can_run)
+		expect_part("status", 2, "it is for group root (mode 0600)");
+	cr_assert_eq(setresuid(0, 0, 0), 0);
+	cr_assert_eq(setresgid(0, 0, 0), 0);
+	if (!can_run)
+		cr_skip_test("others cannot reach the build directory");
+}
+
+Test(vringctl, names_the_group_that_may_connect)
+{
+	if (!geteuid()) {
+		check_as_nobody();
+		return;
+	}
+	cr_assert_eq(chmod(path, 0), 0);
+	expect_part("status", 2, "(mode 0000)");
+}
+
+Test(vringctl, explains_itself)
+{
+	expect_part("--help", 0, "  show NAME       one target");
+	expect_part("-V", 0, "vringctl " PACKAGE_VERSION);
+}
