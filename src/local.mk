@@ -57,10 +57,15 @@ libvringd_a_SOURCES = \
 	src/run/uring.h \
 	src/run/worker.c \
 	src/run/worker.h \
+	src/vhost/handlers.h \
+	src/vhost/link.h \
 	src/vhost/memmap.c \
 	src/vhost/memmap.h \
+	src/vhost/proto.c \
+	src/vhost/proto.h \
 	src/vhost/queue.h \
 	src/vhost/ring.h \
+	src/vhost/session.h \
 	src/vhost/split.c \
 	src/vhost/split.h \
 	src/vhost/vhost_user_spec.h

@@ -45,6 +45,9 @@ endif
 endif
 
 unit_tests_SOURCES = \
+	tests/fuzz/corpus.c \
+	tests/fuzz/fuzz.h \
+	tests/fuzz/fuzz_proto.c \
 	tests/lib/iotest.c \
 	tests/lib/iotest.h \
 	tests/lib/ringmem.c \
@@ -75,7 +78,9 @@ unit_tests_SOURCES = \
 	tests/unit/run/test_uring.c \
 	tests/unit/run/test_worker.c \
 	tests/unit/vhost/test_memmap.c \
+	tests/unit/vhost/test_proto.c \
 	tests/unit/vhost/test_split.c
+unit_tests_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/fuzz
 unit_tests_CFLAGS = $(AM_CFLAGS) $(CRITERION_CFLAGS)
 unit_tests_LDADD = libfrontend.a $(vringd_libs) $(CRITERION_LIBS)
 
@@ -85,6 +90,32 @@ check_PROGRAMS += stress-run
 TESTS += $(stress_programs)
 stress_run_SOURCES = tests/stress/stress-run.c
 stress_run_LDADD = $(vringd_libs)
+
+# Fuzzers: one for each parser of foreign bytes.  Their corpora run as unit
+# tests; check-fuzz looks for more (configure --enable-fuzz CC=clang).
+EXTRA_DIST += \
+	tests/fuzz/corpus
+
+FUZZ_SECONDS = 60
+fuzzers =
+if FUZZ
+fuzzers += fuzz-proto
+fuzz_ldflags = $(AM_LDFLAGS) -fsanitize=fuzzer
+fuzz_proto_SOURCES = tests/fuzz/entry.c tests/fuzz/fuzz.h \
+	tests/fuzz/fuzz_proto.c
+fuzz_proto_CPPFLAGS = $(AM_CPPFLAGS) -DFUZZ_TARGET=fuzz_proto
+fuzz_proto_LDFLAGS = $(fuzz_ldflags)
+fuzz_proto_LDADD = $(vringd_libs)
+noinst_PROGRAMS += $(fuzzers)
+endif
+
+check-fuzz: $(fuzzers)
+	@for f in $(fuzzers); do \
+		mkdir -p fuzz-found/$$f && \
+		./$$f -max_total_time=$(FUZZ_SECONDS) -timeout=10 \
+			-artifact_prefix=fuzz-found/$$f- fuzz-found/$$f \
+			$(top_srcdir)/tests/fuzz/corpus/$${f#fuzz-} || exit 1; \
+	done
 
 EXTRA_DIST += \
 	tests/lib/e2e.sh
@@ -143,4 +174,4 @@ check-guests: all
 # For check-dist.
 print-dist:
 	@for f in $(DISTFILES); do echo "$$f"; done
-.PHONY: check-e2e check-guests check-lint check-units print-dist
+.PHONY: check-e2e check-fuzz check-guests check-lint check-units print-dist

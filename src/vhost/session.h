@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* One VMM's use of a target: features, guest memory, queues. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "run/worker.h"
+#include "vhost/memmap.h"
+#include "vhost/proto.h"
+#include "vhost/queue.h"
+
+/*
+ * Theory of operation: a session
+ *
+ * A session begins with a connected socket and ends when that is closed.  It
+ * lives on one worker, its home: the link reads messages there, the handlers
+ * act on the session there, and whatever a queue's worker has to say comes
+ * there by mail.
+ *
+ * A queue's life, as the session sees it:
+ *
+ *	set up --ready--> waiting --session_start_queue()--> lent
+ *	   ^                 |                                 |
+ *	   '--GET_VRING_BASE-+------------- drained -----------'
+ *
+ * Ready means that all is known: size, addresses, kick (or that there is none),
+ * memory, features, and that the queue was enabled.  The messages come in
+ * any order, so each of them ends with a look at the rule.  The target is told
+ * and starts the queue when it has the right to, now or later.  What may change
+ * while a queue is lent is passed on as a queue_change(); nothing waits.
+ *
+ * Three things do wait, and the message that asked for them is answered when
+ * they are over: the drain of a queue (GET_VRING_BASE), of all queues
+ * (RESET_OWNER), and the end of memory that was taken away (REM_MEM_REG,
+ * SET_MEM_TABLE).  Meanwhile the link reads nothing, so there is at most one.
+ *
+ * The end: all queues are drained, then the memory is unmapped, then the
+ * socket is closed, so that a client that waits for that may come back at
+ * once.  Until then not even its memory's descriptors are in use any more.
+ */
+struct session;
+struct link;
+
+/*
+ * What the target does for its session.  Home only, and none of them may call
+ * session_free() but ended().
+ */
+struct session_ops {
+	/* The device's feature bits. */
+	uint64_t (*features)(void *ctx);
+
+	/* The driver's choice: 0, or -EINVAL to refuse. */
+	int (*accept)(void *ctx, uint64_t features);
+
+	/* Config space; @off + @len is at most 256. */
+	void (*config_get)(void *ctx, void *buf, size_t off, size_t len);
+	int (*config_set)(void *ctx, const void *buf, size_t off, size_t len);
+
+	/*
+	 * All that the queue needs is known: call session_start_queue(), here
+	 * or later.
+	 */
+	void (*queue_ready)(void *ctx, struct session *s, unsigned index);
+
+	/*
+	 * A queue that was ready is idle: it was drained, or it had not been
+	 * started.
+	 */
+	void (*queue_idle)(void *ctx, struct session *s, unsigned index);
+
+	/* The front-end gave the device up; all queues are idle. */
+	void (*reset)(void *ctx);
+
+	/*
+	 * The socket is closed, every queue idle, the memory unmapped: call
+	 * session_free(), here or later.
+	 */
+	void (*ended)(void *ctx, struct session *s);
+};
+
+struct session_params {
+	const char *tag; /* must outlive the session */
+	struct worker *home;
+	const struct session_ops *ops;
+	void *ctx;
+	enum proto_device device;
+	unsigned nr_queues; /* at most 256 */
+	unsigned max_queue_size;
+	enum memmap_files memory_files;
+};
+
+/* Make a session without a link.  Returns 0 or -ENOMEM.  Home only. */
+int session_new(struct session **out, const struct session_params *p);
+
+/*
+ * End the session: nothing more is read, all queues are drained.  ended()
+ * follows, never inside this call.  May be called again.  Only for a session
+ * with a link.  Home only.
+ */
+void session_close(struct session *s);
+
+/* Accepts NULL, a session that ended, and one without a link.  Home only. */
+void session_free(struct session *s);
+
+/*
+ * Lend a queue that is ready to @w, with all that the session knows of it.
+ * Returns 0 or -errno.  A failure was logged, the front-end was told by the
+ * queue's error descriptor, and the queue is tried again (queue_ready())
+ * when something about it changes.  Home only.
+ */
+int session_start_queue(struct session *s, unsigned index, struct worker *w,
+			const struct queue_user *user);
+
+/* The queue itself, or NULL when it was never started.  Home only. */
+struct queue *session_queue(const struct session *s, unsigned index);
+
+struct session_facts {
+	pid_t pid; /* of the front-end when it connected */
+	uid_t uid;
+	gid_t gid;
+	uint64_t features;
+	uint64_t protocol_features;
+	unsigned nr_regions;
+	uint64_t memory_bytes;
+	unsigned nr_queues;  /* offered */
+	unsigned nr_waiting; /* ready, not started */
+	unsigned nr_lent;
+	bool closing;
+};
+
+/* Home only. */
+void session_facts(const struct session *s, struct session_facts *f);
+
+/* ---- what follows is for handlers and link ------------------------------ */
+
+/* What a message waits for before it is answered. */
+enum session_wait {
+	SESSION_WAIT_NOTHING,
+	SESSION_WAIT_QUEUES, /* no queue is being drained */
+	SESSION_WAIT_MEMORY, /* no memmap but the current one is left */
+};
+
+/* Returned by a handler whose message is answered later. */
+#define SESSION_LATER 1
+
+struct session_queue {
+	struct session *session;
+	unsigned index;
+	struct queue *queue;	  /* NULL before the first start */
+	struct queue_setup setup; /* kick: ours until lent; call, err: ours */
+	unsigned base;		  /* what GET_VRING_BASE answers */
+	bool has_addr;
+	bool has_kick; /* or was told that none comes */
+	bool waiting;  /* queue_ready() was called */
+	bool lent;
+	bool draining;
+};
+
+struct session {
+	struct session_params p;
+	struct proto_peer peer;
+	struct ucred creds;
+	struct link *link;
+	bool has_features;
+	bool closing;
+	bool said_started; /* logged once, as two quirks are */
+	bool said_flags;
+	bool said_offset;
+	uint64_t features;
+	struct memmap *map;
+	unsigned nr_maps; /* not gone yet, the current one included */
+	unsigned nr_draining;
+	struct session_queue *queues;
+
+	/* one message that is not answered yet */
+	enum session_wait wait;
+	struct proto_msg *msg;
+	void (*finish)(struct session *s, struct proto_msg *m);
+
+	/* link_open() fills these: the reply of a drain, and the last step */
+	void (*answer)(struct link *l, int result);
+	void (*end_link)(struct link *l);
+
+	struct mail end_mail;
+	struct proto_why why; /* of the last message that was refused */
+};
+
+/*
+ * Put @fd (-1: none) in the place of *@kept, which an offload thread closes;
+ * and copy a descriptor, as a lent queue closes what it was given.  The second
+ * returns 0 or -errno and sets *@copy to -1 where there is none.  Home only.
+ */
+void session_keep_fd(int *kept, int fd);
+int session_copy_fd(int fd, int *copy);
+
+/* Note why a message is refused.  Returns @err.  Home only. */
+int session_refuse(struct session *s, int err, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* What is offered to the front-end.  Home only. */
+uint64_t session_features(const struct session *s);
+uint64_t session_protocol_features(const struct session *s);
+
+/* Tell the target of a queue, or of all, that became ready.  Home only. */
+void session_look(struct session *s, unsigned index);
+void session_look_all(struct session *s);
+
+/* Begin to take a queue, or all, back.  Home only. */
+void session_stop_queue(struct session *s, unsigned index);
+void session_stop_all(struct session *s);
+
+/*
+ * Apply a change of CALL, ERR, KICK or ENABLED to a lent queue; a descriptor
+ * is consumed.  Returns 0 or -ENOMEM.  Home only.
+ */
+int session_change(struct session *s, unsigned index,
+		   const struct queue_change *change);
+
+/*
+ * Count a memmap that was just made, so that the session lives until it is
+ * gone; and make one the current one, for lent queues, too.  The second takes
+ * over the caller's use of @m.  Returns 0 or -ENOMEM.  Home only.
+ */
+void session_own_map(struct session *s, struct memmap *m);
+int session_set_map(struct session *s, struct memmap *m);
+
+/*
+ * The last step of a handler that may have to wait: when it is over, finish()
+ * (or NULL) completes @m and the link answers it.  Returns 0 when it is over
+ * already, else SESSION_LATER.  Home only.
+ */
+int session_wait_for(struct session *s, enum session_wait wait,
+		     struct proto_msg *m,
+		     void (*finish)(struct session *s, struct proto_msg *m));
