@@ -67,6 +67,7 @@ unit_tests_SOURCES = \
 	tests/unit/daemon/test_value.c \
 	tests/unit/daemon/test_vringctl.c \
 	tests/unit/lib/test_frontend.c \
+	tests/unit/lib/test_guestblk.c \
 	tests/unit/lib/test_guestmem.c \
 	tests/unit/lib/test_guestring.c \
 	tests/unit/lib/test_histogram.c \

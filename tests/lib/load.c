@@ -451,16 +451,26 @@ static unsigned reap(struct load *l, struct load_queue *q, uint64_t now)
 	return n;
 }
 
+static unsigned next_queue(const struct load *l, unsigned i)
+{
+	return i + 1 < l->p->queues ? i + 1 : 0;
+}
+
 unsigned load_turn(struct load *l, uint64_t now)
 {
+	unsigned first = l->first_queue;
+	unsigned i = first;
 	unsigned n = 0;
 
-	if (l->down)
+	if (l->down || l->phase >= LOAD_DONE)
 		return 0;
-	for (unsigned i = 0; i < l->p->queues && l->phase < LOAD_DONE; i++) {
+	/* Each is first in its turn: what a rate allows may not do for all. */
+	l->first_queue = next_queue(l, first);
+	do {
 		n += reap(l, &l->queues[i], now);
 		n += submit(l, &l->queues[i], now);
-	}
+		i = next_queue(l, i);
+	} while (i != first && l->phase < LOAD_DONE);
 	return n;
 }
 

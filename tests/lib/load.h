@@ -135,6 +135,7 @@ struct load {
 	enum load_phase phase;
 	enum load_stop stop;
 	uint64_t cursor;
+	unsigned first_queue;
 	uint64_t random;
 	uint64_t next_due;
 	uint64_t run_start;

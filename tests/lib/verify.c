@@ -96,6 +96,14 @@ static bool is_zero(const struct mark *m)
 	return !m->offset && !m->generation && !m->seed;
 }
 
+static bool is_poison(const struct mark *m)
+{
+	struct mark poison;
+
+	memset(&poison, VERIFY_POISON, sizeof(poison));
+	return is_mark(m, poison);
+}
+
 /* The first 16 bytes that are not as expected, or MARKS. */
 static unsigned first_bad(const struct verify *v, uint64_t block,
 			  const struct mark *m)
@@ -125,6 +133,9 @@ static void describe_found(const struct verify *v, const struct mark *m,
 	if (is_zero(m))
 		snprintf(s, sizeof(f->found), "zeroes from byte %zu on",
 			 i * sizeof(*m));
+	else if (is_poison(m))
+		snprintf(s, sizeof(f->found), "nothing from byte %zu on",
+			 i * sizeof(*m));
 	else if (is_ours(v, m, i))
 		snprintf(s, sizeof(f->found),
 			 "offset %#" PRIx64 " generation %" PRIu32
@@ -151,6 +162,8 @@ static bool goes_on(const struct mark *m, unsigned i)
 static const char *kind_of(const struct verify *v, uint64_t block,
 			   const struct mark *m, unsigned bad)
 {
+	if (is_poison(&m[bad]))
+		return "unread";
 	for (unsigned i = 1; i < MARKS; i++)
 		if (!goes_on(m, i) &&
 		    (is_ours(v, &m[i], i) || is_zero(&m[i])) &&

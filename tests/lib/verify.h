@@ -38,6 +38,12 @@ struct verify_finding {
 	char found[96];
 };
 
+/*
+ * What a buffer is to be filled with before a read, so that what the target
+ * leaves out is told from right data of an earlier read.
+ */
+#define VERIFY_POISON 0xa5
+
 /* Nothing is known about any block.  Returns 0 or -ENOMEM. */
 int verify_init(struct verify *v, uint64_t nr_blocks, uint32_t seed);
 

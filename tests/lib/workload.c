@@ -102,7 +102,7 @@ static bool make_read(struct load *l, struct load_slot *s)
 	set_header(s, VIRTIO_BLK_T_IN, s->chunks[0] * chunk_blocks(l));
 	/* What the target does not write must not look right. */
 	if (l->p->verify)
-		memset(s->data, 0xa5, l->p->bs);
+		memset(s->data, VERIFY_POISON, l->p->bs);
 	return true;
 }
 

@@ -205,3 +205,22 @@ Test(frontend, tells_a_refused_config_from_an_empty_one)
 	cr_assert_eq(m.hdr.size, 20);
 	cr_assert_eq(m.payload.config.size, 8);
 }
+
+Test(frontend, hears_the_target_on_the_back_end_channel)
+{
+	struct frontend_msg m;
+	struct frontend back;
+
+	cr_assert_eq(frontend_open_backend_channel(&front), 0);
+	expect(VHOST_USER_SET_BACKEND_REQ_FD, 0, &m);
+	cr_assert_eq(m.nr_fds, 1);
+	frontend_init(&back);
+	frontend_attach(&back, m.fds[0]);
+	cr_assert_eq(frontend_send(&back, VHOST_USER_BACKEND_CONFIG_CHANGE_MSG,
+				   0, NULL, 0, NULL, 0),
+		     0);
+	cr_assert_eq(frontend_recv(&front, front.backend_fd, &m), 0);
+	cr_assert_eq(m.hdr.request, VHOST_USER_BACKEND_CONFIG_CHANGE_MSG);
+	frontend_close(&back);
+	cr_assert_eq(frontend_recv(&front, front.backend_fd, &m), -ECONNRESET);
+}

@@ -113,6 +113,14 @@ Test(verify, tells_a_block_that_reads_as_zeroes)
 	expect_bad(0, 7, "lost");
 }
 
+Test(verify, tells_what_was_not_read_at_all)
+{
+	put(0, 8);
+	memset(at(6) + 64, VERIFY_POISON, 2 * VERIFY_BLOCK - 64);
+	expect_bad(0, 6, "unread");
+	cr_assert_str_eq(f.found, "nothing from byte 64 on");
+}
+
 Test(verify, tells_foreign_bytes_even_a_single_bit)
 {
 	put(0, 8);
