@@ -162,6 +162,29 @@ Test(kernel, shows_the_completions_of_sqpoll_in_memory)
 	cr_assert_eq(io_uring_cq_ready(&ring), 1);
 }
 
+/*
+ * A blocking one is tried 128 times and then given to an io-wq thread, so
+ * whoever makes calls sets O_NONBLOCK first.
+ */
+Test(kernel, writes_a_non_blocking_eventfd_within_submit)
+{
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	uint64_t one = 1;
+	eventfd_t value;
+
+	make_ring(DIRECT);
+
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&ring);
+
+	io_uring_prep_write(sqe, fd, &one, sizeof(one), 0);
+	sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+	cr_assert_eq(io_uring_submit(&ring), 1);
+	cr_assert_eq(eventfd_read(fd, &value), 0);
+	cr_assert_eq(value, 1);
+	cr_assert_not(sq_flags() & IORING_SQ_TASKRUN);
+	close(fd);
+}
+
 /* The other side of a call may clear O_NONBLOCK and never read. */
 Test(kernel, never_blocks_submit_on_a_full_eventfd)
 {
