@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/util.h"
@@ -367,9 +368,11 @@ static void *run_thread(void *arg)
 	for (;;) {
 		unsigned n = 0;
 
-		now = tick_now(&p->tick);
-		for (unsigned i = 0; i < t->nr_loads; i++)
+		/* With many targets a turn is long: each has its own time. */
+		for (unsigned i = 0; i < t->nr_loads; i++) {
+			now = tick_now(&p->tick);
 			n += load_turn(t->loads[i], now);
+		}
 		if (unlikely(now >= next_check)) {
 			next_check = now + tick_from_ms(&p->tick, CHECK_MS);
 			if (!check_loads(t, now))
@@ -636,12 +639,24 @@ static int open_loads(struct bench *b)
 	return 0;
 }
 
+/* A target takes two descriptors, and each of its queues three. */
+static void raise_fd_limit(void)
+{
+	struct rlimit rl;
+
+	if (getrlimit(RLIMIT_NOFILE, &rl))
+		return;
+	rl.rlim_cur = rl.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &rl);
+}
+
 int main(int argc, char **argv)
 {
 	struct bench *b = &bench;
 	int ret;
 
 	parse(b, argc, argv);
+	raise_fd_limit();
 	tick_init(&b->params.tick);
 	ret = open_loads(b);
 	if (!ret)

@@ -258,7 +258,9 @@ int load_open(struct load *l, const char *path, const struct load_params *p)
 	l->p = p;
 	l->path = path;
 	l->epfd = -1;
-	l->random = p->seed * 0x9e3779b97f4a7c15 | 1;
+	for (const char *c = path; *c; c++)
+		l->random = (l->random ^ (uint8_t)*c) * 0x100000001b3;
+	l->random = (l->random ^ p->seed) * 0x9e3779b97f4a7c15 | 1;
 	frontend_init(&l->fe);
 	guestmem_init(&l->mem);
 	ret = connect_target(l);
@@ -484,7 +486,10 @@ static void enter(struct load *l, enum load_phase phase, uint64_t now)
 	if (phase != LOAD_RUN)
 		return;
 	l->run_start = now;
+	/* Many targets are not to be due all at once. */
 	l->next_due = now;
+	if (l->p->rate)
+		l->next_due += l->random % (l->p->tick.hz / l->p->rate);
 	l->deadline = now + tick_from_ms(&l->p->tick, l->p->time_ms);
 }
 
