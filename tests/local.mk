@@ -47,6 +47,7 @@ endif
 unit_tests_SOURCES = \
 	tests/fuzz/corpus.c \
 	tests/fuzz/fuzz.h \
+	tests/fuzz/fuzz_config.c \
 	tests/fuzz/fuzz_proto.c \
 	tests/lib/iotest.c \
 	tests/lib/iotest.h \
@@ -100,8 +101,15 @@ EXTRA_DIST += \
 FUZZ_SECONDS = 60
 fuzzers =
 if FUZZ
-fuzzers += fuzz-proto
+fuzzers += \
+	fuzz-config \
+	fuzz-proto
 fuzz_ldflags = $(AM_LDFLAGS) -fsanitize=fuzzer
+fuzz_config_SOURCES = tests/fuzz/entry.c tests/fuzz/fuzz.h \
+	tests/fuzz/fuzz_config.c
+fuzz_config_CPPFLAGS = $(AM_CPPFLAGS) -DFUZZ_TARGET=fuzz_config
+fuzz_config_LDFLAGS = $(fuzz_ldflags)
+fuzz_config_LDADD = $(vringd_libs)
 fuzz_proto_SOURCES = tests/fuzz/entry.c tests/fuzz/fuzz.h \
 	tests/fuzz/fuzz_proto.c
 fuzz_proto_CPPFLAGS = $(AM_CPPFLAGS) -DFUZZ_TARGET=fuzz_proto
@@ -164,14 +172,14 @@ TESTS += $(lint_tests) $(e2e_tests) $(guest_tests)
 
 # One kind of test alone.
 check-units: all
-	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(unit_tests)'
+	$(MAKE) $(AM_MAKEFLAGS) check \
+		TESTS='$(unit_tests) $(stress_programs)'
 check-lint: all
 	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(lint_tests)'
 check-e2e: all
 	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(e2e_tests)'
 check-guests: all
 	GUESTS=1 $(MAKE) $(AM_MAKEFLAGS) check TESTS='$(guest_tests)'
-
 # For check-dist.
 print-dist:
 	@for f in $(DISTFILES); do echo "$$f"; done

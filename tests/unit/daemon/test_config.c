@@ -10,6 +10,7 @@
 #include "daemon/config.h"
 #include "daemon/config_print.h"
 #include "daemon/yamldoc.h"
+#include "fuzz.h"
 
 static struct config_errors errs;
 
@@ -622,4 +623,9 @@ Test(config, explains_every_key)
 	for (unsigned id = 0; id < CONFIG_KEYS; id++)
 		cr_assert_not_null(strstr(out, config_keys[id].help));
 	free(out);
+}
+
+Test(config, survives_its_corpus)
+{
+	cr_assert_geq(fuzz_corpus("config", fuzz_config), 2);
 }
