@@ -39,7 +39,7 @@ Test(iov, copies_out_any_range)
 				want = len;
 			cr_assert_eq(iov_copy_out(iov, NR, off, buf, len),
 				     want);
-			cr_assert_arr_eq(buf, "abcdefgh" + (off > 8 ? 8 : off),
+			cr_assert_arr_eq(buf, &"abcdefgh"[off > 8 ? 8 : off],
 					 want);
 			cr_assert_eq(buf[want], 0);
 		}
