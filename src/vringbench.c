@@ -77,6 +77,7 @@ static const char help[] =
 	"  -e, --eventfd          sleep until the target calls\n"
 	"  -c, --cpus=LIST        a thread on each of these CPUs\n"
 	"  -n, --seed=N           seed of offsets and data (the time)\n"
+	"  -P, --packed           use packed rings\n"
 	"  -I, --no-indirect      put descriptors in the ring itself\n"
 	"  -E, --no-event-idx     do without event indexes\n"
 	"  -j, --json             print one JSON object\n"
@@ -99,6 +100,7 @@ static const struct option options[] = {
 	{"eventfd", no_argument, NULL, 'e'},
 	{"cpus", required_argument, NULL, 'c'},
 	{"seed", required_argument, NULL, 'n'},
+	{"packed", no_argument, NULL, 'P'},
 	{"no-indirect", no_argument, NULL, 'I'},
 	{"no-event-idx", no_argument, NULL, 'E'},
 	{"json", no_argument, NULL, 'j'},
@@ -107,7 +109,7 @@ static const struct option options[] = {
 	{0},
 };
 
-static const char short_options[] = "s:w:b:d:q:t:S:r:ivRpec:n:IEjhV";
+static const char short_options[] = "s:w:b:d:q:t:S:r:ivRpec:n:PIEjhV";
 
 static _Noreturn void usage_error(const char *what, const char *value)
 {
@@ -266,6 +268,9 @@ static void parse_option(struct bench *b, int c, char *arg)
 		break;
 	case 'n':
 		p->seed = parse_size("--seed", arg, 0, UINT64_MAX);
+		break;
+	case 'P':
+		p->packed = true;
 		break;
 	case 'I':
 		p->no_indirect = true;
@@ -577,6 +582,7 @@ static void print_json(const struct bench *b, const struct report *r)
 	add_count(o, "bs", b->params.bs);
 	add_count(o, "iodepth", b->params.iodepth);
 	add_count(o, "queues", b->params.queues);
+	add_text(o, "ring", b->params.packed ? "packed" : "split");
 	add_count(o, "sockets", b->nr_paths);
 	add_count(o, "threads", b->nr_threads);
 	add_count(o, "seed", b->params.seed);
@@ -604,7 +610,8 @@ static void print_text(const struct bench *b, const struct report *r)
 
 	printf("%s: bs %u, depth %u, %u queues, %u sockets, %u threads\n",
 	       b->rw, p->bs, p->iodepth, p->queues, b->nr_paths, b->nr_threads);
-	printf("  mode      %s, clock %s, seed %" PRIu64 "\n", mode_of(b),
+	printf("  mode      %s, %s rings, clock %s, seed %" PRIu64 "\n",
+	       mode_of(b), p->packed ? "packed" : "split",
 	       p->tick.tsc ? "tsc" : "monotonic", p->seed);
 	printf("  requests  %" PRIu64 " in %.2f s: %.0f IOPS, %.1f MiB/s\n",
 	       r->lat.count, r->time_s, r->iops, r->bytes_per_s / 1048576);

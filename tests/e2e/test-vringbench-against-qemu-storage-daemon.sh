@@ -29,6 +29,9 @@ awk '$1 == "\"iops\":" { ok = $2 + 0 > 500 && $2 + 0 < 1100 }
 "$VRINGBENCH" -s "$T/peer.sock" --queues 3 --time 0.1 2>"$T/out" &&
 	fail "more queues than there are"
 grep -q "offers 2 queues, not 3" "$T/out" || fail "says nothing about queues"
+"$VRINGBENCH" -s "$T/peer.sock" --packed --time 0.1 2>"$T/out" &&
+	fail "packed rings where there are none"
+grep -q "does not offer packed rings" "$T/out" || fail "nothing about packed"
 daemon_kill
 
 make_file disk.img 64M

@@ -530,16 +530,16 @@ void frontend_queue_fini(struct frontend_queue *q)
 int frontend_set_vring_addr(struct frontend *f, const struct frontend_queue *q,
 			    uint32_t flags)
 {
-	const struct guestring *r = &q->ring;
-	struct vhost_user_vring_addr a = {
-		.index = q->index,
-		.flags = flags,
-		.desc = wire_addr(f, r->mem, r->vring.desc),
-		.used = wire_addr(f, r->mem, r->vring.used),
-		.avail = wire_addr(f, r->mem, r->vring.avail),
-		.log = guestmem_gpa(r->mem, r->vring.used),
-	};
+	const struct guestmem *mem = q->ring.mem;
+	struct vhost_user_vring_addr a = {.index = q->index, .flags = flags};
+	const void *desc, *device, *driver;
 
+	guestring_areas(&q->ring, &desc, &device, &driver);
+	a.desc = wire_addr(f, mem, desc);
+	a.used = wire_addr(f, mem, device);
+	a.avail = wire_addr(f, mem, driver);
+	/* Of a packed ring it is the descriptors that the device writes. */
+	a.log = guestmem_gpa(mem, q->ring.packed ? desc : device);
 	return frontend_set(f, VHOST_USER_SET_VRING_ADDR, &a, sizeof(a), NULL,
 			    0);
 }
@@ -557,11 +557,10 @@ int frontend_start_queue(struct frontend *f, const struct frontend_queue *q)
 	unsigned i = q->index;
 	int ret;
 
-	ret = frontend_set_state(f, VHOST_USER_SET_VRING_NUM, i,
-				 q->ring.vring.num);
+	ret = frontend_set_state(f, VHOST_USER_SET_VRING_NUM, i, q->ring.size);
 	if (!ret)
 		ret = frontend_set_state(f, VHOST_USER_SET_VRING_BASE, i,
-					 q->ring.used_idx);
+					 guestring_base(&q->ring));
 	if (!ret)
 		ret = frontend_set_vring_addr(f, q, 0);
 	if (!ret)

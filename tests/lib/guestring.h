@@ -20,9 +20,17 @@
  * costs one store in the ring.  A test uses guestring_add(), which does all
  * three steps and lets guestring_pop() release the buffer.
  *
- * Posted buffers are seen by the device only after guestring_publish().  The
- * ring itself is public: a test that wants to break the rules writes to @vring
- * what it likes and announces it with guestring_post_raw().
+ * Posted buffers are seen by the device only after guestring_publish().  Split
+ * and packed rings are used alike.
+ *
+ * The descriptors of a buffer are linked by our own notes, and its id is the
+ * first of them.  In a split ring they are the ring's own.  In a packed ring
+ * they are kept in @shadow, and posting copies them to where the ring has come
+ * to.  So both have room for a buffer on the same terms.
+ *
+ * The ring itself is public: a test that wants to break the rules writes there
+ * what it likes, and announces it with guestring_post_raw() or
+ * guestring_post_raw_packed().
  */
 
 /* Addresses are guest addresses, and may be wrong on purpose. */
@@ -34,6 +42,7 @@ struct guestring_seg {
 
 struct guestring_params {
 	unsigned size;
+	bool packed;
 	bool indirect; /* chains of two and more go in a table */
 	bool event_idx;
 	unsigned indirect_max; /* descriptors of a table; 0: 16 */
@@ -47,28 +56,52 @@ struct guestring_used {
 
 struct guestring_buf {
 	void *token;
-	uint16_t capacity; /* descriptors of the ring that it owns */
-	bool owned;	   /* prepared and not released */
-	bool posted;	   /* with the device */
-	bool once;	   /* released when it comes back */
+	uint16_t capacity;     /* descriptors of the ring that it owns */
+	bool owned;	       /* prepared and not released */
+	bool posted;	       /* with the device */
+	bool once;	       /* released when it comes back */
+	uint16_t posted_descs; /* of a packed ring */
+};
+
+/* A place in a packed ring, which begins at 0 with @wrap set. */
+struct guestring_pos {
+	uint16_t idx;
+	bool wrap;
 };
 
 struct guestring {
 	/* constant after init */
 	struct guestmem *mem;
-	struct vring vring; /* in guest memory, split layout */
+	unsigned size;
+	bool packed;
 	bool indirect;
 	bool event_idx;
 	unsigned indirect_max;
-	struct vring_desc *tables; /* one table for each id */
+	uint8_t *tables; /* one table for each id */
+
+	/* in guest memory: either of these */
+	struct vring vring;
+	struct {
+		struct vring_packed_desc *desc;
+		struct vring_packed_desc_event *driver_event;
+		struct vring_packed_desc_event *device_event;
+	} pvring;
 
 	/* where we are */
+	unsigned in_flight;
+	/* in a split ring */
 	uint16_t avail_idx;	/* next to post */
 	uint16_t published_idx; /* what the device was told */
 	uint16_t used_idx;	/* next to pop */
-	unsigned in_flight;
+	/* in a packed ring */
+	struct guestring_pos next_avail;
+	struct guestring_pos next_used;
+	uint16_t nr_unpublished; /* descriptors */
+	uint16_t first_unpublished;
+	uint16_t first_flags; /* which that one gets when published */
 
 	/* our own notes, which no device can spoil */
+	struct vring_desc *shadow;  /* of a packed ring */
 	struct guestring_buf *bufs; /* by id */
 	uint16_t *link;		    /* next descriptor, of a buffer or free */
 	uint16_t free_head;
@@ -76,8 +109,8 @@ struct guestring {
 };
 
 /*
- * Makes a ring in @mem, which must outlive it.  @p->size is a power of two, at
- * most 32768.  Returns 0, -EINVAL or -ENOMEM.
+ * Makes a ring in @mem, which must outlive it.  @p->size is at most 32768, and
+ * in a split ring a power of two.  Returns 0, -EINVAL or -ENOMEM.
  */
 int guestring_init(struct guestring *r, struct guestmem *mem,
 		   const struct guestring_params *p);
@@ -90,6 +123,13 @@ void guestring_fini(struct guestring *r);
  * are, with nothing posted; those of guestring_add() are released.
  */
 void guestring_reset(struct guestring *r);
+
+/* What SET_VRING_BASE says of a ring where nothing is in flight. */
+uint32_t guestring_base(const struct guestring *r);
+
+/* The three parts of the ring, in the order of SET_VRING_ADDR. */
+void guestring_areas(const struct guestring *r, const void **desc,
+		     const void **device, const void **driver);
 
 /*
  * Takes a buffer for up to @nr_segs segments.  Returns its id, -ENOSPC when the
@@ -104,8 +144,16 @@ int guestring_fill(struct guestring *r, unsigned id,
 /* Gives @id to the device with the next publish; the token comes back. */
 void guestring_post(struct guestring *r, unsigned id, void *token);
 
-/* Puts @head in the ring as it is, whatever it may be. */
+/* Puts @head in a split ring as it is, whatever it may be. */
 void guestring_post_raw(struct guestring *r, uint16_t head);
+
+/*
+ * Puts @n descriptors in a packed ring as they are, but for the two bits that
+ * make them available.
+ */
+void guestring_post_raw_packed(struct guestring *r,
+			       const struct vring_packed_desc *descs,
+			       unsigned n);
 
 /* Gives a buffer's descriptors back. */
 void guestring_release(struct guestring *r, unsigned id);

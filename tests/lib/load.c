@@ -82,11 +82,18 @@ static int negotiate(struct load *l)
 		fp.features |= BIT(VIRTIO_RING_F_INDIRECT_DESC);
 	if (!l->p->no_event_idx)
 		fp.features |= BIT(VIRTIO_RING_F_EVENT_IDX);
+	if (l->p->packed)
+		fp.features |= BIT(VIRTIO_F_RING_PACKED);
+	fp.required |= fp.features & BIT(VIRTIO_F_RING_PACKED);
 	ret = frontend_negotiate(&l->fe, &fp);
-	if (ret != -EOPNOTSUPP || l->fe.max_queues >= l->p->queues)
+	if (ret != -EOPNOTSUPP)
 		return trouble(l, "negotiation", ret);
-	load_complain(l, "offers %u queues, not %u", l->fe.max_queues,
-		      l->p->queues);
+	if (l->fe.max_queues < l->p->queues)
+		load_complain(l, "offers %u queues, not %u", l->fe.max_queues,
+			      l->p->queues);
+	else
+		load_complain(l, "does not offer %s",
+			      l->p->packed ? "packed rings" : "VERSION_1");
 	return ret;
 }
 
@@ -186,6 +193,7 @@ static int make_queue(struct load *l, unsigned index)
 	struct load_queue *q = &l->queues[index];
 	struct guestring_params rp = {
 		.size = ring_size(l),
+		.packed = l->features & BIT(VIRTIO_F_RING_PACKED),
 		.indirect = l->features & BIT(VIRTIO_RING_F_INDIRECT_DESC),
 		.event_idx = l->features & BIT(VIRTIO_RING_F_EVENT_IDX),
 		.indirect_max = TABLE_SEGS,

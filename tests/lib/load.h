@@ -68,6 +68,7 @@ struct load_params {
 	bool verify;
 	bool reconnect;
 	bool eventfd; /* sleep until called; else poll */
+	bool packed;
 	bool no_indirect;
 	bool no_event_idx;
 	uint32_t bs;
