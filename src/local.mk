@@ -57,15 +57,20 @@ libvringd_a_SOURCES = \
 	src/run/uring.h \
 	src/run/worker.c \
 	src/run/worker.h \
+	src/vhost/call.c \
+	src/vhost/call.h \
 	src/vhost/handlers.h \
 	src/vhost/link.h \
 	src/vhost/memmap.c \
 	src/vhost/memmap.h \
 	src/vhost/proto.c \
 	src/vhost/proto.h \
+	src/vhost/queue.c \
 	src/vhost/queue.h \
 	src/vhost/ring.h \
 	src/vhost/session.h \
+	src/vhost/slots.c \
+	src/vhost/slots.h \
 	src/vhost/split.c \
 	src/vhost/split.h \
 	src/vhost/vhost_user_spec.h

@@ -81,6 +81,7 @@ unit_tests_SOURCES = \
 	tests/unit/run/test_worker.c \
 	tests/unit/vhost/test_memmap.c \
 	tests/unit/vhost/test_proto.c \
+	tests/unit/vhost/test_queue.c \
 	tests/unit/vhost/test_split.c
 unit_tests_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/fuzz
 unit_tests_CFLAGS = $(AM_CFLAGS) $(CRITERION_CFLAGS)

@@ -559,6 +559,31 @@ void memmap_on_gone(struct memmap *m, void (*gone)(void *ctx), void *ctx)
 	m->gone_ctx = ctx;
 }
 
+/* Home. */
+static void deliver_end(struct mail *m)
+{
+	struct memmap_use *u = container_of(m, struct memmap_use, mail);
+
+	memmap_put(u->map);
+	free(u);
+}
+
+struct memmap_use *memmap_use_new(struct memmap *m)
+{
+	struct memmap_use *u = calloc(1, sizeof(*u));
+
+	if (!u)
+		return NULL;
+	u->mail.deliver = deliver_end;
+	u->map = memmap_get(m);
+	return u;
+}
+
+void memmap_use_end(struct memmap_use *u)
+{
+	mailbox_post(u->map->home, &u->mail);
+}
+
 unsigned memmap_nr_regions(const struct memmap *m)
 {
 	return m->nr;

@@ -89,6 +89,23 @@ struct memmap *memmap_get(struct memmap *m);
 void memmap_put(struct memmap *m);
 void memmap_on_gone(struct memmap *m, void (*gone)(void *ctx), void *ctx);
 
+/*
+ * A memmap as one queue uses it, on the queue's own thread, where it counts the
+ * requests that hold pointers into it.
+ */
+struct memmap_use {
+	struct mail mail;
+	struct memmap *map;
+	unsigned in_flight;
+};
+
+/*
+ * Become a user, or NULL without memory; home only.  Be one no more: any
+ * thread, the home is told by mail.
+ */
+struct memmap_use *memmap_use_new(struct memmap *m);
+void memmap_use_end(struct memmap_use *u);
+
 /* How many regions, and bytes in them. */
 unsigned memmap_nr_regions(const struct memmap *m);
 uint64_t memmap_bytes(const struct memmap *m);

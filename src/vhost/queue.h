@@ -33,7 +33,6 @@
  */
 #define QUEUE_TURN_REQUESTS 32
 #define QUEUE_TURN_COPY	    (1u << 20) /* bytes a CPU may copy for a turn */
-#define QUEUE_SLOT_IOV	    8	       /* iovecs in a slot; more are borrowed */
 
 enum queue_state {
 	QUEUE_IDLE,

@@ -28,9 +28,9 @@ static void must(bool ok, const char *what)
 	}
 }
 
-static void make_map(struct ringmem *rm)
+static void make_map(struct ringmem *rm, struct mailbox *home)
 {
-	must(!memmap_new(&rm->map, &rm->home), "memmap_new");
+	must(!memmap_new(&rm->map, home), "memmap_new");
 	for (unsigned i = 0; i < ARRAY_SIZE(regions); i++) {
 		struct memmap *more;
 
@@ -44,6 +44,11 @@ static void make_map(struct ringmem *rm)
 
 void rm_init(struct ringmem *rm, unsigned size)
 {
+	rm_init_at(rm, size, NULL);
+}
+
+void rm_init_at(struct ringmem *rm, unsigned size, struct mailbox *home)
+{
 	memset(rm, 0, sizeof(*rm));
 	rm->loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
 	must(rm->loop, "ev_loop_new");
@@ -53,7 +58,8 @@ void rm_init(struct ringmem *rm, unsigned size)
 	rm->mem = mmap(NULL, FILE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
 		       rm->fd, 0);
 	must(rm->mem != MAP_FAILED, "mmap");
-	make_map(rm);
+	rm->is_elsewhere = home;
+	make_map(rm, home ? home : &rm->home);
 	rm_set_size(rm, size);
 }
 
@@ -66,9 +72,11 @@ void rm_fini(struct ringmem *rm)
 {
 	bool gone = false;
 
-	memmap_on_gone(rm->map, set_true, &gone);
-	memmap_put(rm->map);
-	must(rm_wait(rm, &gone), "memmap_put");
+	if (!rm->is_elsewhere) {
+		memmap_on_gone(rm->map, set_true, &gone);
+		memmap_put(rm->map);
+		must(rm_wait(rm, &gone), "memmap_put");
+	}
 	mailbox_fini(&rm->home);
 	munmap(rm->mem, FILE_SIZE);
 	close(rm->fd);

@@ -23,6 +23,7 @@
 struct ringmem {
 	struct ev_loop *loop;
 	struct mailbox home;
+	bool is_elsewhere;
 	int fd;				/* the memory file */
 	unsigned char *mem;		/* our own mapping of it */
 	struct memmap *map;
@@ -35,8 +36,13 @@ struct ringmem {
 	struct vring_used *used;
 };
 
-/* Memory, all zeroes, with a ring of @size entries.  Aborts on failure. */
+/*
+ * Memory, all zeroes, with a ring of @size entries.  Aborts on failure.  The
+ * memmap's home is rm->home, or @home, whose loop another thread runs; then
+ * rm_fini() does not let go of the memmap.
+ */
 void rm_init(struct ringmem *rm, unsigned size);
+void rm_init_at(struct ringmem *rm, unsigned size, struct mailbox *home);
 void rm_fini(struct ringmem *rm);
 
 /* Place another ring of @size entries in the same memory, all zeroes. */

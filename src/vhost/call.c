@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Call a guest or its VMM through a descriptor, without ever blocking. */
+#include "vhost/call.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include "base/util.h"
+#include "run/offload.h"
+
+static const uint64_t one = 1;
+
+static void write_done(struct uring_op *op, int res);
+static void cancel_done(struct uring_op *op, int res);
+
+int call_new(struct call **out, int fd)
+{
+	*out = NULL;
+	if (fd < 0)
+		return 0;
+
+	struct call *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return -ENOMEM;
+	c->fd = fd;
+	c->write.done = write_done;
+	c->cancel.done = cancel_done;
+	*out = c;
+	return 0;
+}
+
+void call_free(struct call *c)
+{
+	if (!c)
+		return;
+	assert(!c->pending);
+	offload_close(c->fd);
+	free(c);
+}
+
+bool call_is_busy(const struct call *c)
+{
+	return c && c->pending;
+}
+
+void call_send(struct call *c, struct worker *w)
+{
+	if (c->is_broken)
+		return;
+	if (c->is_writing) {
+		c->is_wanted = true;
+		return;
+	}
+
+	struct io_uring_sqe *sqe =
+		uring_sqe(worker_ring(w, URING_DIRECT));
+
+	io_uring_prep_write(sqe, c->fd, &one, sizeof(one), 0);
+	uring_sqe_done(sqe, &c->write);
+	c->worker = w;
+	c->is_writing = true;
+	c->is_wanted = false;
+	c->pending++;
+}
+
+static void entry_over(struct call *c)
+{
+	if (--c->pending || !c->is_stopping)
+		return;
+
+	void (*stopped)(void *ctx) = c->stopped;
+	void *ctx = c->ctx;
+
+	call_free(c);
+	stopped(ctx);
+}
+
+static void write_done(struct uring_op *op, int res)
+{
+	struct call *c = container_of(op, struct call, write);
+
+	c->is_writing = false;
+	/*
+	 * EAGAIN: there is no room, so somebody has not yet heard of calls
+	 * before, and will look.  Anything else will not get better.
+	 */
+	if (res < 0 && res != -EAGAIN && res != -EINTR)
+		c->is_broken = true;
+	if (c->is_wanted && !c->is_stopping)
+		call_send(c, c->worker);
+	entry_over(c);
+}
+
+static void cancel_done(struct uring_op *op, int res)
+{
+	/* Too late or not: the write's own result comes in any case. */
+	(void)res;
+	entry_over(container_of(op, struct call, cancel));
+}
+
+bool call_stop(struct call *c, void (*stopped)(void *ctx), void *ctx)
+{
+	if (!call_is_busy(c)) {
+		call_free(c);
+		return false;
+	}
+	c->is_stopping = true;
+	c->stopped = stopped;
+	c->ctx = ctx;
+
+	struct io_uring_sqe *sqe =
+		uring_sqe(worker_ring(c->worker, URING_DIRECT));
+
+	io_uring_prep_cancel(sqe, &c->write, 0);
+	uring_sqe_done(sqe, &c->cancel);
+	c->pending++;
+	return true;
+}

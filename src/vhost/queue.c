@@ -1,0 +1,703 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* One virtqueue: who owns it, what it does, its requests in flight. */
+#include "vhost/queue.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/counters.h"
+#include "base/log.h"
+#include "base/util.h"
+#include "run/offload.h"
+#include "vhost/call.h"
+#include "vhost/slots.h"
+#include "vhost/split.h"
+
+#define POLL_INTERVAL 0.001 /* seconds, for a ring without a kick */
+
+struct queue {
+	/* constant */
+	struct worker *home;
+	unsigned index;
+	char tag[64];
+
+	/* home only */
+	enum queue_state state;
+	char home_why[96];
+	struct mail start_mail;
+	struct mail drain_mail;
+	void (*drained)(void *ctx, struct queue *q);
+	void *drained_ctx;
+
+	/* the owner's: home while idle, worker while lent */
+	struct worker *worker;
+	struct queue_user user;
+	struct ring ring;
+	struct ring_addr addr;
+	struct slots slots;
+	struct memmap_use *use;
+	struct wake kick;	/* its fd is -1 without one */
+	struct ev_timer poll;	/* then */
+	struct call *call;
+	struct call *err;
+	struct turn_item ready;
+	struct turn_item end;
+	bool is_enabled;
+	bool is_draining;
+	bool is_broken;
+	bool is_lost;		/* the ring is in no memory that we have */
+	bool is_resumed;	/* nobody knows whether the last call came */
+	bool has_waited;	/* a turn, for the last call to get through */
+	unsigned nr_stopping;	/* calls that are being cancelled */
+	unsigned in_flight;
+	uint64_t copied;	/* bytes, since the ring was looked at */
+	unsigned faults;	/* memmap_faults() as last seen */
+	char why[96];
+	struct mail broken_mail;
+	struct mail drained_mail;
+};
+
+/* ---- memory ---- */
+
+/* The queue goes on without @use; the last request of it sends it home. */
+static void retire_use(struct queue *q, struct memmap_use *use)
+{
+	if (use != q->use && !use->in_flight)
+		memmap_use_end(use);
+}
+
+/* ---- broken queues ---- */
+
+/* On the home. */
+static void deliver_broken(struct mail *m)
+{
+	struct queue *q = container_of(m, struct queue, broken_mail);
+
+	/* The worker wrote it before posting and will not write it again. */
+	memcpy(q->home_why, q->why, sizeof(q->home_why));
+}
+
+static void set_broken(struct queue *q, const char *why)
+{
+	if (q->is_broken)
+		return;
+	q->is_broken = true;
+	snprintf(q->why, sizeof(q->why), "%s", why);
+	log_guest(q->tag, "broken, guest must reset: %s", q->why);
+	counters_add(&q->user.counters->broken, 1);
+	if (q->err)
+		call_send(q->err, q->worker);
+	worker_post(q->home, &q->broken_mail);
+}
+
+/* Was memory of ours taken away?  Costs one load if none was anywhere. */
+static void check_memory(struct queue *q)
+{
+	unsigned faults = memmap_faults();
+
+	if (likely(faults == q->faults))
+		return;
+	q->faults = faults;
+	if (memmap_is_gone(q->use->map))
+		set_broken(q, "guest memory was taken away");
+}
+
+/* ---- taking requests ---- */
+
+static void look(struct queue *q)
+{
+	worker_add(q->worker, TURN_READY, &q->ready);
+}
+
+static bool can_take(const struct queue *q)
+{
+	return q->is_enabled && !q->is_draining && !q->is_broken;
+}
+
+static void send_call(struct queue *q)
+{
+	if (!q->call)
+		return;
+	call_send(q->call, q->worker);
+	counters_add(&q->user.counters->calls, 1);
+}
+
+/*
+ * The driver broke a rule, it seems.  But memory may have been added for which
+ * our mail has not come yet, while the guest uses it already: deliver that and
+ * look again.
+ */
+static void pop_failed(struct queue *q)
+{
+	if (mailbox_has_mail(worker_mailbox(q->worker)))
+		look(q);
+	else
+		set_broken(q, q->ring.why);
+}
+
+/*
+ * Take one request and hand it to the device.  @spare is a large array, which
+ * becomes NULL when a long chain has taken it.  Returns what split_pop() did.
+ */
+static int take_one(struct queue *q, struct iovec **spare)
+{
+	struct slot *s = slots_get(&q->slots);
+	struct chain *c = &s->chain;
+
+	c->iov = s->iov;
+	c->spare = *spare;
+
+	int got = split_pop(&q->ring, c);
+
+	if (got <= 0) {
+		slots_put(&q->slots, s);
+		return got;
+	}
+	if (c->iov == *spare) {
+		s->borrowed = *spare;
+		*spare = NULL;
+	}
+	s->use = q->use;
+	s->use->in_flight++;
+	q->in_flight++;
+	q->user.request(q->user.ctx, q, c);
+	return 1;
+}
+
+/* Take what a turn may.  Returns what the last pop did; 1 if there is more. */
+static int take_some(struct queue *q, struct iovec **spare)
+{
+	int got = 1;
+
+	for (unsigned n = 0; n < QUEUE_TURN_REQUESTS && got > 0; n++) {
+		if (q->copied >= QUEUE_TURN_COPY || !can_take(q))
+			break;
+		if (!*spare) {
+			*spare = worker_iov_get(q->worker);
+			if (!*spare)
+				break;
+		}
+		got = take_one(q, spare);
+	}
+	/* What is copied from here on counts for the next turn. */
+	q->copied = 0;
+	return got;
+}
+
+static void run_ready(struct turn_item *item)
+{
+	struct queue *q = container_of(item, struct queue, ready);
+
+	if (!can_take(q))
+		return;
+	if (q->is_resumed) {
+		q->is_resumed = false;
+		send_call(q);
+	}
+
+	struct iovec *spare = worker_iov_get(q->worker);
+
+	if (!spare) {
+		worker_iov_wait(q->worker, item);
+		return;
+	}
+	split_disarm(&q->ring);
+
+	int got = take_some(q, &spare);
+
+	if (spare)
+		worker_iov_put(q->worker, spare);
+	if (got < 0)
+		pop_failed(q);
+	else if (got > 0 || split_arm(&q->ring))
+		look(q);
+	check_memory(q);
+}
+
+/* ---- kicks ---- */
+
+static void fire_kick(struct wake *k)
+{
+	struct queue *q = container_of(k, struct queue, kick);
+
+	counters_add(&q->user.counters->kicks, 1);
+	look(q);
+}
+
+static void poll_ring(struct ev_loop *loop, struct ev_timer *t, int events)
+{
+	struct queue *q = t->data;
+
+	(void)loop;
+	(void)events;
+	if (can_take(q) && split_has_work(&q->ring))
+		look(q);
+}
+
+/* From now on @fd, or a timer with -1, tells when to look. */
+static void watch_kick(struct queue *q, int fd)
+{
+	q->kick.fd = fd;
+	if (fd < 0) {
+		ev_timer_start(worker_loop(q->worker), &q->poll);
+		return;
+	}
+
+	int err = worker_watch(q->worker, &q->kick);
+
+	if (!err)
+		return;
+	offload_close(fd);
+	q->kick.fd = -1;
+	set_broken(q, err == -EPERM ? "kick descriptor is a regular file" :
+				      "kick descriptor cannot be waited for");
+}
+
+static void unwatch_kick(struct queue *q)
+{
+	ev_timer_stop(worker_loop(q->worker), &q->poll);
+	if (q->kick.fd >= 0) {
+		worker_unwatch(q->worker, &q->kick);
+		offload_close(q->kick.fd);
+	}
+	q->kick.fd = -1;
+}
+
+/* ---- answering ---- */
+
+void queue_push(struct queue *q, struct chain *c, uint32_t len)
+{
+	struct slot *s = container_of(c, struct slot, chain);
+	struct memmap_use *use = s->use;
+
+	assert(use);
+	if (!q->is_lost)
+		split_push(&q->ring, c, len);
+	if (s->borrowed)
+		worker_iov_put(q->worker, s->borrowed);
+	s->borrowed = NULL;
+	s->use = NULL;
+	slots_put(&q->slots, s);
+	q->in_flight--;
+	use->in_flight--;
+	retire_use(q, use);
+	worker_add(q->worker, TURN_END, &q->end);
+}
+
+void queue_break(struct queue *q, struct chain *c, const char *why)
+{
+	queue_push(q, c, 0);
+	set_broken(q, why);
+}
+
+void queue_copied(struct queue *q, uint64_t bytes)
+{
+	q->copied += bytes;
+}
+
+/* ---- draining ---- */
+
+static void free_slots(struct queue *q)
+{
+	slots_fini(&q->slots);
+	free(q->ring.taken);
+	q->ring.taken = NULL;
+}
+
+/* On the home: the queue is idle again. */
+static void deliver_drained(struct mail *m)
+{
+	struct queue *q = container_of(m, struct queue, drained_mail);
+
+	free_slots(q);
+	q->worker = NULL;
+	q->state = QUEUE_IDLE;
+	q->drained(q->drained_ctx, q);
+}
+
+/* A call has been cancelled. */
+static void note_stopped(void *ctx)
+{
+	struct queue *q = ctx;
+
+	q->nr_stopping--;
+	worker_add(q->worker, TURN_END, &q->end);
+}
+
+static void stop_call(struct queue *q, struct call **c)
+{
+	if (call_stop(*c, note_stopped, q))
+		q->nr_stopping++;
+	*c = NULL;
+}
+
+/*
+ * In the end of a turn, while draining: is everything over?  The last call was
+ * submitted after the turn in which it was wanted, and gets the next turn to
+ * arrive.  A VMM that leaves no room for it does not hold us up.
+ */
+static void try_to_finish(struct queue *q)
+{
+	if (q->in_flight)
+		return;
+	if (!q->has_waited &&
+	    (call_is_busy(q->call) || call_is_busy(q->err))) {
+		q->has_waited = true;
+		worker_add(q->worker, TURN_END, &q->end);
+		return;
+	}
+	stop_call(q, &q->call);
+	stop_call(q, &q->err);
+	if (q->nr_stopping)
+		return;
+
+	struct memmap_use *use = q->use;
+
+	list_del(&q->ready.link);
+	list_del(&q->end.link);
+	q->use = NULL;
+	retire_use(q, use);
+	/* The queue is the home's when it gets this. */
+	worker_post(q->home, &q->drained_mail);
+}
+
+static void run_end(struct turn_item *item)
+{
+	struct queue *q = container_of(item, struct queue, end);
+
+	if (!q->is_lost && split_publish(&q->ring))
+		send_call(q);
+	check_memory(q);
+	if (q->is_draining)
+		try_to_finish(q);
+}
+
+static void deliver_drain(struct mail *m)
+{
+	struct queue *q = container_of(m, struct queue, drain_mail);
+
+	q->is_draining = true;
+	unwatch_kick(q);
+	list_del(&q->ready.link);
+	worker_add(q->worker, TURN_END, &q->end);
+}
+
+void queue_drain(struct queue *q, void (*drained)(void *ctx, struct queue *q),
+		 void *ctx)
+{
+	assert(q->state != QUEUE_DRAINING);
+	if (q->state == QUEUE_IDLE) {
+		drained(ctx, q);
+		return;
+	}
+	q->state = QUEUE_DRAINING;
+	q->drained = drained;
+	q->drained_ctx = ctx;
+	worker_post(q->worker, &q->drain_mail);
+}
+
+/* ---- starting ---- */
+
+/* On the worker: the queue is lent. */
+static void deliver_start(struct mail *m)
+{
+	struct queue *q = container_of(m, struct queue, start_mail);
+
+	watch_kick(q, q->kick.fd);
+	/* The kick may have come before there was somebody to see it. */
+	look(q);
+}
+
+static int prepare(struct queue *q, struct memmap *map,
+		   const struct queue_setup *setup)
+{
+	q->ring = (struct ring){
+		.size = setup->size,
+		.event_idx = setup->event_idx,
+		.indirect = setup->indirect,
+		.map = map,
+	};
+	q->faults = memmap_faults();
+
+	int err = split_locate(&q->ring, &setup->addr);
+
+	if (err) {
+		snprintf(q->home_why, sizeof(q->home_why), "%s", q->ring.why);
+		return err;
+	}
+	if (memmap_is_gone(map)) {
+		snprintf(q->home_why, sizeof(q->home_why),
+			 "guest memory was taken away");
+		return -EFAULT;
+	}
+	q->use = memmap_use_new(map);
+	/* One for each head that can be in flight, and one to pop into. */
+	err = slots_init(&q->slots, setup->size + 1, q->user.room);
+	q->ring.taken = calloc(setup->size / 64 + 1, sizeof(uint64_t));
+	if (!q->use || err || !q->ring.taken)
+		return -ENOMEM;
+	split_restore(&q->ring, setup->base);
+	return 0;
+}
+
+/* The descriptors stay the caller's. */
+static void undo_prepare(struct queue *q)
+{
+	if (q->call)
+		q->call->fd = -1;
+	call_free(q->call);
+	q->call = NULL;
+	if (q->use)
+		memmap_use_end(q->use);
+	q->use = NULL;
+	free_slots(q);
+}
+
+static void begin(struct queue *q, const struct queue_setup *setup)
+{
+	q->addr = setup->addr;
+	q->kick.fd = setup->kick;
+	q->is_enabled = setup->enabled;
+	q->is_draining = false;
+	q->is_broken = false;
+	q->is_lost = false;
+	q->is_resumed = q->ring.published;
+	q->has_waited = false;
+	q->in_flight = 0;
+	q->copied = 0;
+	q->why[0] = '\0';
+	q->home_why[0] = '\0';
+	q->state = QUEUE_RUNNING;
+}
+
+int queue_start(struct queue *q, struct worker *w, struct memmap *map,
+		const struct queue_setup *setup, const struct queue_user *user)
+{
+	assert(q->state == QUEUE_IDLE);
+	q->user = *user;
+	q->home_why[0] = '\0';
+
+	int err = prepare(q, map, setup);
+
+	if (!err)
+		err = call_new(&q->call, setup->call);
+	if (!err)
+		err = call_new(&q->err, setup->err);
+	if (err) {
+		undo_prepare(q);
+		return err;
+	}
+	begin(q, setup);
+	q->worker = w;
+	worker_post(w, &q->start_mail);
+	return 0;
+}
+
+/* ---- changes ---- */
+
+struct change {
+	struct mail mail;
+	struct queue *q;
+	enum queue_change_what what;
+	int kick;
+	bool enabled;
+	struct call *call;
+	struct memmap_use *use;
+};
+
+/*
+ * A call that was under way on the old descriptor is cancelled, so it is made
+ * on the new one: one too many does no harm.
+ */
+static void change_call(struct queue *q, struct call *call)
+{
+	bool again = call_is_busy(q->call);
+
+	stop_call(q, &q->call);
+	q->call = call;
+	if (again)
+		send_call(q);
+}
+
+static void change_err(struct queue *q, struct call *call)
+{
+	stop_call(q, &q->err);
+	q->err = call;
+	if (q->is_broken && call)
+		call_send(call, q->worker);
+}
+
+static void change_kick(struct queue *q, int fd)
+{
+	unwatch_kick(q);
+	watch_kick(q, fd);
+	/* A kick on the old one may have been missed. */
+	look(q);
+}
+
+static void change_enabled(struct queue *q, bool enabled)
+{
+	q->is_enabled = enabled;
+	/* A kick that came meanwhile was not followed by a look. */
+	look(q);
+}
+
+static void change_map(struct queue *q, struct memmap_use *use)
+{
+	struct memmap_use *old = q->use;
+
+	q->use = use;
+	q->ring.map = use->map;
+	q->is_lost = split_locate(&q->ring, &q->addr);
+	if (q->is_lost)
+		set_broken(q, q->ring.why);
+	retire_use(q, old);
+}
+
+static void deliver_change(struct mail *m)
+{
+	struct change *ch = container_of(m, struct change, mail);
+	struct queue *q = ch->q;
+
+	switch (ch->what) {
+	case QUEUE_CHANGE_CALL:
+		change_call(q, ch->call);
+		break;
+	case QUEUE_CHANGE_ERR:
+		change_err(q, ch->call);
+		break;
+	case QUEUE_CHANGE_KICK:
+		change_kick(q, ch->kick);
+		break;
+	case QUEUE_CHANGE_ENABLED:
+		change_enabled(q, ch->enabled);
+		break;
+	case QUEUE_CHANGE_MAP:
+		change_map(q, ch->use);
+		break;
+	}
+	free(ch);
+}
+
+/* What the change brings, made here: the worker allocates nothing. */
+static int fill_change(struct change *ch, const struct queue_change *change)
+{
+	ch->what = change->what;
+	ch->kick = change->fd;
+	ch->enabled = change->enabled;
+	switch (change->what) {
+	case QUEUE_CHANGE_CALL:
+	case QUEUE_CHANGE_ERR:
+		return call_new(&ch->call, change->fd);
+	case QUEUE_CHANGE_MAP:
+		ch->use = memmap_use_new(change->map);
+		return ch->use ? 0 : -ENOMEM;
+	default:
+		return 0;
+	}
+}
+
+static bool has_fd(const struct queue_change *change)
+{
+	return change->what == QUEUE_CHANGE_CALL ||
+	       change->what == QUEUE_CHANGE_ERR ||
+	       change->what == QUEUE_CHANGE_KICK;
+}
+
+int queue_change(struct queue *q, const struct queue_change *change)
+{
+	assert(q->state != QUEUE_IDLE);
+
+	struct change *ch = NULL;
+	int err = 0;
+
+	/* A draining queue takes nothing more, and will be told anew. */
+	if (q->state == QUEUE_RUNNING) {
+		ch = calloc(1, sizeof(*ch));
+		err = ch ? fill_change(ch, change) : -ENOMEM;
+	}
+	if (!ch || err) {
+		if (has_fd(change))
+			offload_close(change->fd);
+		free(ch);
+		return err;
+	}
+	ch->q = q;
+	ch->mail.deliver = deliver_change;
+	worker_post(q->worker, &ch->mail);
+	return 0;
+}
+
+/* ---- the queue ---- */
+
+int queue_new(struct queue **out, struct worker *home, unsigned index,
+	      const char *tag)
+{
+	struct queue *q = calloc(1, sizeof(*q));
+
+	if (!q)
+		return -ENOMEM;
+	q->home = home;
+	q->index = index;
+	snprintf(q->tag, sizeof(q->tag), "%s", tag);
+	q->start_mail.deliver = deliver_start;
+	q->drain_mail.deliver = deliver_drain;
+	q->broken_mail.deliver = deliver_broken;
+	q->drained_mail.deliver = deliver_drained;
+	turn_item_init(&q->ready, run_ready);
+	turn_item_init(&q->end, run_end);
+	q->kick.fd = -1;
+	q->kick.fire = fire_kick;
+	ev_timer_init(&q->poll, poll_ring, POLL_INTERVAL, POLL_INTERVAL);
+	q->poll.data = q;
+	*out = q;
+	return 0;
+}
+
+void queue_free(struct queue *q)
+{
+	assert(!q || q->state == QUEUE_IDLE);
+	free(q);
+}
+
+unsigned queue_index(const struct queue *q)
+{
+	return q->index;
+}
+
+const char *queue_tag(const struct queue *q)
+{
+	return q->tag;
+}
+
+enum queue_state queue_state(const struct queue *q)
+{
+	return q->state;
+}
+
+unsigned queue_base(const struct queue *q)
+{
+	return q->ring.last_avail;
+}
+
+const char *queue_why(const struct queue *q)
+{
+	return q->home_why;
+}
+
+struct worker *queue_worker(const struct queue *q)
+{
+	return q->worker;
+}
+
+void queue_facts(const struct queue *q, struct queue_facts *f)
+{
+	f->size = q->ring.size;
+	f->worker = worker_id(q->worker);
+	f->in_flight = q->in_flight;
+	f->broken = q->is_broken;
+	memcpy(f->why, q->why, sizeof(f->why));
+}

@@ -1,0 +1,1156 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* vhost/queue: lending, changes, drains, and guests that misbehave. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/counters.h"
+#include "base/log.h"
+#include "base/util.h"
+#include "ringmem.h"
+#include "run/offload.h"
+#include "vhost/queue.h"
+
+#define N    VRING_DESC_F_NEXT
+#define W    VRING_DESC_F_WRITE
+#define I    VRING_DESC_F_INDIRECT
+#define SIZE 128
+#define NR   70 /* queues, at most */
+
+/* A guest's ring, the queue that serves it and a device that can wait. */
+struct guest {
+	struct ringmem rm;
+	struct queue *q;
+	struct queue_setup setup;
+	struct queue_user user;
+	struct counters counters;
+	int kick, call, err;	/* the VMM's copies */
+
+	/* the device, on the worker */
+	struct chain *held[SIZE];
+	unsigned nr_held;
+	bool hold;		/* answers only when told */
+	uint64_t copies;	/* bytes for each request */
+	struct turn_item answers;
+	void (*on_request)(struct guest *g);
+
+	/* on the home */
+	bool drained;
+	int result;
+};
+
+static struct worker *home, *other;
+static struct guest guests[NR];
+static struct guest *const g0 = &guests[0], *const g1 = &guests[1];
+static sem_t done;
+
+/* Guests in the order of their requests, as seen by one worker. */
+static struct guest *order[4096];
+static unsigned nr_order;
+
+/* ---- running things where they belong ---- */
+
+struct errand {
+	struct mail mail;
+	void (*fn)(struct guest *g);
+	struct guest *g;
+};
+
+static void deliver_errand(struct mail *m)
+{
+	struct errand *e = container_of(m, struct errand, mail);
+
+	e->fn(e->g);
+	sem_post(&done);
+}
+
+static void wait_done(void)
+{
+	while (sem_wait(&done))
+		;
+}
+
+static void run_on(struct worker *w, void (*fn)(struct guest *g),
+		   struct guest *g)
+{
+	struct errand e = { { .deliver = deliver_errand }, fn, g };
+
+	worker_post(w, &e.mail);
+	wait_done();
+}
+
+static bool within_10_s(bool (*is_true)(struct guest *g), struct guest *g)
+{
+	for (unsigned i = 0; i < 10000; i++) {
+		if (is_true(g))
+			return true;
+		nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+	}
+	return false;
+}
+
+/* ---- the device ---- */
+
+static void answer_all(struct guest *g)
+{
+	for (unsigned i = 0; i < g->nr_held; i++)
+		queue_push(g->q, g->held[i], i);
+	g->nr_held = 0;
+}
+
+static void run_answers(struct turn_item *item)
+{
+	answer_all(container_of(item, struct guest, answers));
+}
+
+static void request(void *ctx, struct queue *q, struct chain *c)
+{
+	struct guest *g = ctx;
+	struct worker *w = queue_worker(q);
+
+	order[nr_order++ % ARRAY_SIZE(order)] = g;
+	g->held[g->nr_held++] = c;
+	queue_copied(q, g->copies);
+	if (g->on_request)
+		g->on_request(g);
+	if (!g->hold)
+		worker_add(w, TURN_DONE, &g->answers);
+}
+
+/* ---- the guest ---- */
+
+static void setup_guest(struct guest *g, struct worker *h)
+{
+	rm_init_at(&g->rm, SIZE, worker_mailbox(h));
+	g->kick = eventfd(0, EFD_NONBLOCK);
+	g->call = eventfd(0, EFD_NONBLOCK);
+	g->err = eventfd(0, EFD_NONBLOCK);
+	g->setup = (struct queue_setup){
+		.size = SIZE,
+		.addr = g->rm.addr,
+		.indirect = true,
+		.enabled = true,
+		.kick = dup(g->kick),
+		.call = dup(g->call),
+		.err = dup(g->err),
+	};
+	g->user = (struct queue_user){ request, g, 40, &g->counters };
+	turn_item_init(&g->answers, run_answers);
+	for (unsigned i = 0; i < SIZE; i++)
+		rm_desc(&g->rm, i, RM_B + i, 1, W, 0);
+	cr_assert_eq(queue_new(&g->q, h, g - guests, "disk/q"), 0);
+}
+
+static void kick(struct guest *g)
+{
+	cr_assert_eq(eventfd_write(g->kick, 1), 0);
+}
+
+static void offer(struct guest *g, unsigned head)
+{
+	rm_avail(&g->rm, head);
+	kick(g);
+}
+
+static bool is_readable(int fd, int timeout_ms)
+{
+	struct pollfd p = { fd, POLLIN, 0 };
+
+	return poll(&p, 1, timeout_ms) == 1;
+}
+
+/* Wait for a call and take it; the number of calls in one. */
+static uint64_t take_call(int fd)
+{
+	eventfd_t n = 0;
+
+	cr_assert(is_readable(fd, 10000));
+	cr_assert_eq(eventfd_read(fd, &n), 0);
+	return n;
+}
+
+static unsigned used(struct guest *g)
+{
+	return __atomic_load_n(&g->rm.used->idx, __ATOMIC_ACQUIRE);
+}
+
+static unsigned wanted_used;
+
+static bool has_used(struct guest *g)
+{
+	return used(g) == wanted_used;
+}
+
+static void wait_used(struct guest *g, unsigned n)
+{
+	wanted_used = n;
+	cr_assert(within_10_s(has_used, g), "used %u, not %u", used(g), n);
+}
+
+static unsigned wanted_held;
+
+static bool has_held(struct guest *g)
+{
+	return __atomic_load_n(&g->nr_held, __ATOMIC_RELAXED) == wanted_held;
+}
+
+static void wait_held(struct guest *g, unsigned n)
+{
+	wanted_held = n;
+	cr_assert(within_10_s(has_held, g), "%u held, not %u", g->nr_held, n);
+}
+
+static bool is_broken(struct guest *g)
+{
+	return counters_read(&g->counters.broken) == 1;
+}
+
+/* ---- the session ---- */
+
+static struct worker *lend_to;
+
+static void do_start(struct guest *g)
+{
+	g->result = queue_start(g->q, lend_to, g->rm.map, &g->setup, &g->user);
+}
+
+static void start(struct guest *g)
+{
+	run_on(home, do_start, g);
+	cr_assert_eq(g->result, 0, "%s", queue_why(g->q));
+}
+
+static void note_drained(void *ctx, struct queue *q)
+{
+	struct guest *g = ctx;
+
+	cr_assert_eq(q, g->q);
+	cr_assert_eq(queue_state(q), QUEUE_IDLE);
+	__atomic_store_n(&g->drained, true, __ATOMIC_RELEASE);
+}
+
+static bool is_drained(struct guest *g)
+{
+	return __atomic_load_n(&g->drained, __ATOMIC_ACQUIRE);
+}
+
+static void do_drain(struct guest *g)
+{
+	queue_drain(g->q, note_drained, g);
+}
+
+static void drain(struct guest *g)
+{
+	g->drained = false;
+	run_on(home, do_drain, g);
+	cr_assert(within_10_s(is_drained, g));
+}
+
+/* Drained on the home before this; answered what was held. */
+static void do_stop(struct guest *g)
+{
+	answer_all(g);
+}
+
+static struct queue_change change;
+
+static void do_change(struct guest *g)
+{
+	g->result = queue_change(g->q, &change);
+}
+
+static void change_queue(struct guest *g)
+{
+	run_on(home, do_change, g);
+	cr_assert_eq(g->result, 0);
+}
+
+static void do_nothing(struct guest *g)
+{
+	(void)g;
+}
+
+/* All mail to the worker, and from it to the home, has arrived. */
+static void settle(void)
+{
+	for (unsigned i = 0; i < 3; i++) {
+		run_on(lend_to, do_nothing, NULL);
+		run_on(home, do_nothing, NULL);
+	}
+}
+
+static struct worker *new_worker(unsigned id)
+{
+	struct worker_params p = { .id = id, .cpu = -1, .io_workers = 4,
+				   .sqpoll_cpu = -1 };
+	struct worker *w;
+
+	cr_assert_eq(worker_new(&w, &p), 0);
+	cr_assert_eq(worker_start(w), 0);
+	return w;
+}
+
+static void setup(void)
+{
+	signal(SIGPIPE, SIG_IGN);
+	log_set(LOG_LEVEL_ERR, 0);
+	cr_assert_eq(memmap_guard_init(), 0);
+	sem_init(&done, 0, 0);
+	home = new_worker(0);
+	lend_to = home;
+	setup_guest(g0, home);
+	setup_guest(g1, home);
+}
+
+static void put_map(struct guest *g)
+{
+	memmap_put(g->rm.map);
+}
+
+static void teardown(void)
+{
+	for (unsigned i = 0; i < NR; i++) {
+		struct guest *g = &guests[i];
+
+		if (!g->q)
+			continue;
+		if (queue_state(g->q) == QUEUE_RUNNING) {
+			run_on(lend_to, do_stop, g);
+			drain(g);
+		}
+		queue_free(g->q);
+		run_on(home, put_map, g);
+		rm_fini(&g->rm);
+	}
+	worker_stop(home);
+	if (other)
+		worker_stop(other);
+	cr_assert_eq(offload_stop(5000), 0);
+	worker_free(home);
+	worker_free(other);
+}
+
+TestSuite(queue, .init = setup, .fini = teardown, .timeout = 60);
+
+/* ---- serving ---- */
+
+Test(queue, serves_a_request_that_was_kicked)
+{
+	start(g0);
+	settle();
+	cr_assert_eq(g0->counters.kicks, 0);
+	offer(g0, 5);
+	cr_assert_eq(take_call(g0->call), 1);
+	cr_assert_eq(used(g0), 1);
+	cr_assert_eq(g0->rm.used->ring[0].id, 5);
+	cr_assert_eq(g0->counters.kicks, 1);
+	cr_assert_eq(g0->counters.calls, 1);
+	cr_assert_eq(queue_state(g0->q), QUEUE_RUNNING);
+	cr_assert_eq(queue_index(g1->q), 1);
+	cr_assert_str_eq(queue_tag(g0->q), "disk/q");
+}
+
+Test(queue, never_reads_the_kick)
+{
+	eventfd_t n;
+
+	start(g0);
+	offer(g0, 0);
+	wait_used(g0, 1);
+	offer(g0, 1);
+	wait_used(g0, 2);
+	cr_assert_eq(eventfd_read(g0->kick, &n), 0);
+	cr_assert_eq(n, 2);
+}
+
+Test(queue, looks_once_when_started_without_a_kick)
+{
+	rm_avail(&g0->rm, 0);
+	start(g0);
+	wait_used(g0, 1);
+}
+
+Test(queue, takes_nothing_while_disabled_and_looks_when_enabled)
+{
+	g0->setup.enabled = false;
+	start(g0);
+	offer(g0, 0);
+	settle();
+	cr_assert_eq(used(g0), 0);
+	change = (struct queue_change){ QUEUE_CHANGE_ENABLED,
+					.enabled = true };
+	change_queue(g0);
+	wait_used(g0, 1);
+	change.enabled = false;
+	change_queue(g0);
+	settle();
+	offer(g0, 1);
+	settle();
+	cr_assert_eq(used(g0), 1);
+}
+
+Test(queue, polls_a_ring_that_has_no_kick)
+{
+	close(g0->setup.kick);
+	g0->setup.kick = -1;
+	start(g0);
+	settle();
+	rm_avail(&g0->rm, 0);
+	wait_used(g0, 1);
+	/* one comes: no more polling, but a look */
+	change = (struct queue_change){ QUEUE_CHANGE_KICK,
+					.fd = dup(g0->kick) };
+	change_queue(g0);
+	offer(g0, 1);
+	wait_used(g0, 2);
+	cr_assert_eq(g0->counters.kicks, 1);
+}
+
+Test(queue, looks_once_when_the_kick_changes)
+{
+	start(g0);
+	settle();
+	rm_avail(&g0->rm, 0);
+	change = (struct queue_change){ QUEUE_CHANGE_KICK,
+					.fd = eventfd(0, EFD_NONBLOCK) };
+	change_queue(g0);
+	wait_used(g0, 1);
+	/* the old one means nothing any more */
+	offer(g0, 1);
+	settle();
+	cr_assert_eq(used(g0), 1);
+}
+
+static bool has_used_enough(struct guest *g)
+{
+	return (int16_t)(used(g) - wanted_used) >= 0;
+}
+
+Test(queue, serves_a_ring_that_is_never_empty_for_long)
+{
+	start(g0);
+	for (unsigned i = 0; i < 20 * SIZE; i++) {
+		unsigned head = i;
+
+		if (i >= SIZE) {
+			wanted_used = i - SIZE + 1;
+			cr_assert(within_10_s(has_used_enough, g0));
+			head = g0->rm.used->ring[i % SIZE].id;
+		}
+		offer(g0, head);
+	}
+	wait_used(g0, 20 * SIZE);
+	cr_assert_eq(g0->counters.broken, 0);
+}
+
+Test(queue, honours_the_event_index)
+{
+	g0->setup.event_idx = true;
+	*rm_used_event(&g0->rm) = 1;
+	start(g0);
+	offer(g0, 0);
+	wait_used(g0, 1);
+	settle();
+	cr_assert_not(is_readable(g0->call, 0));
+	offer(g0, 1);
+	cr_assert_eq(take_call(g0->call), 1);
+	cr_assert_eq(*rm_avail_event(&g0->rm), 2);
+}
+
+Test(queue, does_not_call_a_driver_that_does_not_want_it)
+{
+	g0->rm.avail->flags = VRING_AVAIL_F_NO_INTERRUPT;
+	start(g0);
+	offer(g0, 0);
+	wait_used(g0, 1);
+	settle();
+	cr_assert_not(is_readable(g0->call, 0));
+	cr_assert_eq(g0->counters.calls, 0);
+}
+
+Test(queue, serves_without_a_call)
+{
+	close(g0->setup.call);
+	close(g0->setup.err);
+	g0->setup.call = g0->setup.err = -1;
+	start(g0);
+	offer(g0, 0);
+	wait_used(g0, 1);
+	offer(g0, 999);
+	cr_assert(within_10_s(is_broken, g0));
+}
+
+Test(queue, calls_once_when_it_goes_on_with_a_ring)
+{
+	g0->rm.used->idx = g0->rm.avail->idx = 9;
+	g0->setup.base = 9;
+	start(g0);
+	cr_assert_eq(take_call(g0->call), 1);
+	offer(g0, 0);
+	cr_assert_eq(take_call(g0->call), 1);
+	cr_assert_eq(used(g0), 10);
+}
+
+Test(queue, begins_where_the_ring_was_used_when_not_told)
+{
+	g0->rm.used->idx = 9;
+	g0->rm.avail->idx = 9;
+	g0->setup.base = -1;
+	start(g0);
+	offer(g0, 0);
+	wait_used(g0, 10);
+}
+
+static void check_room(struct guest *g)
+{
+	struct chain *c = g->held[g->nr_held - 1];
+	unsigned char *room = c->room;
+
+	cr_assert(is_aligned((uintptr_t)room, _Alignof(max_align_t)));
+	for (unsigned i = 0; i < g->user.room; i++)
+		cr_assert_eq(room[i], 0);
+}
+
+static void scribble(struct guest *g)
+{
+	struct chain *c = g->held[g->nr_held - 1];
+
+	check_room(g);
+	memset(c->room, 0xff, g->user.room);
+	c->iov = NULL;
+	c->nr_writable = 77;
+}
+
+Test(queue, gives_each_chain_room_that_is_zero_at_first)
+{
+	g0->hold = true;
+	g0->on_request = scribble;
+	start(g0);
+	for (unsigned i = 0; i < SIZE; i++)
+		rm_avail(&g0->rm, i);
+	kick(g0);
+	wait_held(g0, SIZE);
+	run_on(home, answer_all, g0);
+	wait_used(g0, SIZE);
+	cr_assert_eq(g0->counters.broken, 0);
+}
+
+/* ---- fairness ---- */
+
+static void kick_both(struct guest *g)
+{
+	(void)g;
+	kick(g0);
+	kick(g1);
+}
+
+Test(queue, takes_so_many_requests_and_then_lets_others)
+{
+	start(g0);
+	start(g1);
+	settle();
+	for (unsigned i = 0; i < 100; i++) {
+		rm_avail(&g0->rm, i);
+		rm_avail(&g1->rm, i);
+	}
+	run_on(home, kick_both, NULL);
+	wait_used(g0, 100);
+	wait_used(g1, 100);
+	settle();
+	cr_assert_eq(nr_order, 200);
+	/* two at a time, 32 each, until 4 are left of each */
+	for (unsigned i = 1; i < 192; i++)
+		cr_assert_eq(order[i] != order[i - 1], i % 32 == 0, "%u", i);
+}
+
+Test(queue, takes_less_when_the_device_copies_much)
+{
+	g0->copies = QUEUE_TURN_COPY / 2;
+	start(g0);
+	start(g1);
+	settle();
+	for (unsigned i = 0; i < 64; i++) {
+		rm_avail(&g0->rm, i);
+		rm_avail(&g1->rm, i);
+	}
+	run_on(home, kick_both, NULL);
+	wait_used(g0, 64);
+	wait_used(g1, 64);
+	settle();
+
+	unsigned in_a_row = 0;
+
+	for (unsigned i = 0; i < nr_order && nr_order == 128; i++) {
+		in_a_row = order[i] == g0 ? in_a_row + 1 : 0;
+		/* the last 60 are g0's alone */
+		cr_assert(in_a_row <= 2 || i > 64 + 4, "%u", i);
+	}
+	cr_assert_eq(nr_order, 128);
+}
+
+/* ---- draining ---- */
+
+Test(queue, drains_when_idle_at_once)
+{
+	do_drain(g0);
+	cr_assert(g0->drained);
+}
+
+Test(queue, drains_when_the_last_request_is_answered)
+{
+	g0->hold = true;
+	start(g0);
+	offer(g0, 0);
+	offer(g0, 1);
+	wait_held(g0, 2);
+	run_on(home, do_drain, g0);
+	offer(g0, 2);
+	settle();
+	cr_assert_not(is_drained(g0));
+	cr_assert_eq(queue_state(g0->q), QUEUE_DRAINING);
+	cr_assert_eq(g0->nr_held, 2);
+	run_on(home, answer_all, g0);
+	cr_assert(within_10_s(is_drained, g0));
+	cr_assert_eq(used(g0), 2);
+	cr_assert_eq(queue_base(g0->q), 2);
+	cr_assert_null(queue_worker(g0->q));
+	/* and the guest was told before */
+	cr_assert(is_readable(g0->call, 0));
+}
+
+static bool is_closed(struct guest *g)
+{
+	return fcntl(g->setup.kick, F_GETFD) < 0 &&
+	       fcntl(g->setup.call, F_GETFD) < 0 &&
+	       fcntl(g->setup.err, F_GETFD) < 0;
+}
+
+Test(queue, closes_its_descriptors_when_drained)
+{
+	start(g0);
+	drain(g0);
+	cr_assert(within_10_s(is_closed, g0));
+}
+
+Test(queue, starts_again_with_another_size)
+{
+	start(g0);
+	for (unsigned i = 0; i < 3; i++)
+		offer(g0, i);
+	wait_used(g0, 3);
+	drain(g0);
+	cr_assert_eq(queue_base(g0->q), 3);
+
+	rm_set_size(&g0->rm, 4);
+	g0->setup.size = 4;
+	g0->setup.addr = g0->rm.addr;
+	g0->setup.kick = dup(g0->kick);
+	g0->setup.call = dup(g0->call);
+	g0->setup.err = -1;
+	rm_desc(&g0->rm, 3, RM_D, 1, 0, 0);
+	start(g0);
+	offer(g0, 3);
+	wait_used(g0, 1);
+}
+
+Test(queue, refuses_a_bad_ring_and_leaves_the_descriptors)
+{
+	g0->setup.size = 100;
+	do_start(g0);
+	cr_assert_eq(g0->result, -EINVAL);
+	cr_assert(strstr(queue_why(g0->q), "size of a split ring: 100"));
+	g0->setup.size = SIZE;
+	g0->setup.addr.used = 0;
+	do_start(g0);
+	cr_assert_eq(g0->result, -EFAULT);
+	cr_assert(strstr(queue_why(g0->q), "used ring"));
+	cr_assert_eq(queue_state(g0->q), QUEUE_IDLE);
+	settle();
+	cr_assert_not(is_closed(g0));
+	cr_assert_geq(fcntl(g0->setup.kick, F_GETFD), 0);
+	cr_assert_geq(fcntl(g0->setup.call, F_GETFD), 0);
+	g0->setup.addr = g0->rm.addr;
+	start(g0);
+	cr_assert_str_eq(queue_why(g0->q), "");
+}
+
+/* ---- calls that do not get through ---- */
+
+/* Fill the call, and have a write to it block. */
+static void fill_call(struct guest *g)
+{
+	cr_assert_eq(eventfd_write(g->call, UINT64_MAX - 1), 0);
+	cr_assert_eq(fcntl(g->call, F_SETFL, 0), 0);
+}
+
+Test(queue, is_not_stopped_by_a_call_that_blocks)
+{
+	fill_call(g0);
+	start(g0);
+	start(g1);
+	for (unsigned i = 0; i < 50; i++) {
+		offer(g0, i);
+		offer(g1, i);
+		wait_used(g0, i + 1);
+		wait_used(g1, i + 1);
+	}
+	drain(g0);
+	drain(g1);
+}
+
+Test(queue, is_not_stopped_by_a_full_call_that_does_not_block)
+{
+	cr_assert_eq(eventfd_write(g0->call, UINT64_MAX - 1), 0);
+	start(g0);
+	for (unsigned i = 0; i < 50; i++) {
+		offer(g0, i);
+		wait_used(g0, i + 1);
+	}
+	drain(g0);
+}
+
+Test(queue, calls_when_there_is_room_again)
+{
+	eventfd_t n;
+
+	fill_call(g0);
+	start(g0);
+	for (unsigned i = 0; i < 3; i++) {
+		offer(g0, i);
+		wait_used(g0, i + 1);
+	}
+	settle();
+	cr_assert_eq(eventfd_read(g0->call, &n), 0);
+	/* the one under way, and one for all that came after it */
+	cr_assert_geq(take_call(g0->call), 1);
+	settle();
+	offer(g0, 3);
+	wait_used(g0, 4);
+	cr_assert_geq(take_call(g0->call), 1);
+}
+
+Test(queue, calls_on_the_new_descriptor_when_the_old_one_was_stuck)
+{
+	int fresh = eventfd(0, EFD_NONBLOCK);
+
+	fill_call(g0);
+	start(g0);
+	offer(g0, 0);
+	wait_used(g0, 1);
+	settle();
+	change = (struct queue_change){ QUEUE_CHANGE_CALL, .fd = dup(fresh) };
+	change_queue(g0);
+	cr_assert_geq(take_call(fresh), 1);
+	offer(g0, 1);
+	cr_assert_eq(take_call(fresh), 1);
+}
+
+Test(queue, goes_on_without_calls_when_nobody_reads_the_pipe)
+{
+	int p[2];
+
+	cr_assert_eq(pipe(p), 0);
+	close(p[0]);
+	close(g0->setup.call);
+	g0->setup.call = p[1];
+	start(g0);
+	for (unsigned i = 0; i < 3; i++) {
+		offer(g0, i);
+		wait_used(g0, i + 1);
+	}
+	drain(g0);
+}
+
+Test(queue, calls_through_a_pipe_of_eight_bytes_each)
+{
+	uint64_t value = 0;
+	int p[2];
+
+	cr_assert_eq(pipe(p), 0);
+	close(g0->setup.call);
+	g0->setup.call = p[1];
+	start(g0);
+	offer(g0, 0);
+	cr_assert_eq(read(p[0], &value, sizeof(value)), sizeof(value));
+	cr_assert_eq(value, 1);
+}
+
+Test(queue, drains_with_a_full_pipe_as_call_and_err)
+{
+	int p[2];
+	char byte = 0;
+
+	cr_assert_eq(pipe2(p, O_NONBLOCK), 0);
+	while (write(p[1], &byte, 1) == 1)
+		;
+	cr_assert_eq(fcntl(p[1], F_SETFL, 0), 0);
+	close(g0->setup.call);
+	close(g0->setup.err);
+	g0->setup.call = p[1];
+	g0->setup.err = dup(p[1]);
+	start(g0);
+	offer(g0, 0);
+	wait_used(g0, 1);
+	offer(g0, 60000);
+	cr_assert(within_10_s(is_broken, g0));
+	drain(g0);
+}
+
+/* ---- broken queues ---- */
+
+Test(queue, is_broken_alone)
+{
+	start(g0);
+	start(g1);
+	offer(g0, 0);
+	wait_used(g0, 1);
+	offer(g0, 500);
+	cr_assert_eq(take_call(g0->err), 1);
+	settle();
+	cr_assert_eq(g0->counters.broken, 1);
+	cr_assert_str_eq(queue_why(g0->q), "head 500 in a ring of 128");
+	cr_assert_eq(queue_state(g0->q), QUEUE_RUNNING);
+	offer(g0, 1);
+	offer(g1, 1);
+	wait_used(g1, 1);
+	settle();
+	cr_assert_eq(used(g0), 1);
+	cr_assert_eq(g0->counters.broken, 1);
+	cr_assert_not(is_readable(g1->err, 0));
+	drain(g0);
+	cr_assert_eq(queue_base(g0->q), 1);
+}
+
+Test(queue, answers_what_is_in_flight_when_broken)
+{
+	g0->hold = true;
+	start(g0);
+	offer(g0, 3);
+	wait_held(g0, 1);
+	offer(g0, 3);
+	cr_assert_eq(take_call(g0->err), 1);
+	run_on(home, answer_all, g0);
+	wait_used(g0, 1);
+	cr_assert_eq(take_call(g0->call), 1);
+	drain(g0);
+}
+
+static void break_it(struct guest *g)
+{
+	g->nr_held--;
+	queue_break(g->q, g->held[g->nr_held], "no room for a status");
+}
+
+Test(queue, is_broken_by_its_device)
+{
+	g0->on_request = break_it;
+	start(g0);
+	rm_avail(&g0->rm, 0);
+	rm_avail(&g0->rm, 1);
+	kick(g0);
+	cr_assert_eq(take_call(g0->err), 1);
+	wait_used(g0, 1);
+	cr_assert_eq(g0->rm.used->ring[0].len, 0);
+	settle();
+	cr_assert_eq(used(g0), 1);
+	cr_assert_str_eq(queue_why(g0->q), "no room for a status");
+	cr_assert_eq(g0->counters.broken, 1);
+}
+
+Test(queue, is_broken_by_a_kick_that_cannot_be_waited_for)
+{
+	close(g0->setup.kick);
+	g0->setup.kick = memfd_create("kick", MFD_CLOEXEC);
+	rm_avail(&g0->rm, 0);
+	start(g0);
+	cr_assert_eq(take_call(g0->err), 1);
+	settle();
+	cr_assert(strstr(queue_why(g0->q), "regular file"));
+	cr_assert_eq(used(g0), 0);
+	drain(g0);
+}
+
+Test(queue, survives_that_all_rings_have_the_same_kick)
+{
+	close(g1->setup.kick);
+	g1->setup.kick = dup(g0->kick);
+	start(g0);
+	start(g1);
+	rm_avail(&g1->rm, 0);
+	offer(g0, 0);
+	wait_used(g0, 1);
+	wait_used(g1, 1);
+	drain(g0);
+	rm_avail(&g1->rm, 1);
+	kick(g0);
+	wait_used(g1, 2);
+}
+
+static void get_facts(struct guest *g)
+{
+	struct queue_facts f;
+
+	queue_facts(g->q, &f);
+	cr_assert_eq(f.size, SIZE);
+	cr_assert_eq(f.worker, worker_id(lend_to));
+	cr_assert_eq(f.in_flight, g->nr_held);
+	cr_assert_eq(f.broken, g->counters.broken);
+	cr_assert_eq(strlen(f.why) > 0, f.broken);
+}
+
+Test(queue, tells_facts)
+{
+	g0->hold = true;
+	start(g0);
+	offer(g0, 0);
+	wait_held(g0, 1);
+	run_on(home, get_facts, g0);
+	offer(g0, 1000);
+	cr_assert_eq(take_call(g0->err), 1);
+	run_on(home, get_facts, g0);
+}
+
+/* ---- long chains ---- */
+
+/* A chain of @nr segments with a table at D. */
+static void make_long(struct guest *g, unsigned head, unsigned nr)
+{
+	for (unsigned i = 0; i < nr; i++)
+		rm_set_desc((char *)rm_at(&g->rm, RM_D) + 16ul * i, RM_B + i,
+			    1, i + 1 < nr ? N : W, i + 1);
+	rm_desc(&g->rm, head, RM_D, nr * 16, I, 0);
+}
+
+Test(queue, waits_for_room_when_too_many_chains_are_long)
+{
+	for (unsigned i = 0; i < NR; i++) {
+		struct guest *g = &guests[i];
+
+		if (i > 1)
+			setup_guest(g, home);
+		g->hold = true;
+		start(g);
+		make_long(g, 0, 20);
+		offer(g, 0);
+		if (i < WORKER_NR_IOV)
+			wait_held(g, 1);
+	}
+	settle();
+	for (unsigned i = WORKER_NR_IOV; i < NR; i++)
+		cr_assert_eq(guests[i].nr_held, 0);
+	for (unsigned i = 0; i < NR; i++) {
+		wait_held(&guests[i], 1);
+		cr_assert_eq(guests[i].held[0]->nr_readable, 19);
+		run_on(home, answer_all, &guests[i]);
+		wait_used(&guests[i], 1);
+	}
+}
+
+Test(queue, drains_while_it_waits_for_room)
+{
+	struct guest *last = &guests[WORKER_NR_IOV];
+
+	for (unsigned i = 0; i <= WORKER_NR_IOV; i++) {
+		struct guest *g = &guests[i];
+
+		if (i > 1)
+			setup_guest(g, home);
+		g->hold = true;
+		start(g);
+		make_long(g, 0, 9);
+		offer(g, 0);
+		if (g != last)
+			wait_held(g, 1);
+	}
+	settle();
+	drain(last);
+	cr_assert_eq(last->nr_held, 0);
+	cr_assert_eq(queue_base(last->q), 0);
+}
+
+/* ---- memory ---- */
+
+static struct memmap *next_map;
+static bool old_gone;
+
+static void set_gone(void *flag)
+{
+	__atomic_store_n((bool *)flag, true, __ATOMIC_RELEASE);
+}
+
+/* The map without D, or with it once more, becomes the queue's. */
+static void remove_d(struct guest *g)
+{
+	struct memmap_range d = { RM_D, RM_DATA_SIZE, RM_UVA + RM_D, 0 };
+
+	cr_assert_eq(memmap_remove(&next_map, g->rm.map, &d), 0);
+	change = (struct queue_change){ QUEUE_CHANGE_MAP, .map = next_map };
+	cr_assert_eq(queue_change(g->q, &change), 0);
+	memmap_on_gone(g->rm.map, set_gone, &old_gone);
+	memmap_put(g->rm.map);
+	g->rm.map = next_map;
+}
+
+static bool is_old_gone(struct guest *g)
+{
+	(void)g;
+	return __atomic_load_n(&old_gone, __ATOMIC_ACQUIRE);
+}
+
+Test(queue, keeps_old_memory_until_the_last_request_of_it_is_answered)
+{
+	g0->hold = true;
+	start(g0);
+	rm_desc(&g0->rm, 0, RM_D, 1, W, 0);
+	offer(g0, 0);
+	wait_held(g0, 1);
+	run_on(home, remove_d, g0);
+	offer(g0, 1);
+	wait_held(g0, 2);
+	settle();
+	cr_assert_not(is_old_gone(g0));
+	*(volatile char *)g0->held[0]->iov[0].iov_base = 'x';
+	cr_assert_eq(*(char *)rm_at(&g0->rm, RM_D), 'x');
+	run_on(home, answer_all, g0);
+	cr_assert(within_10_s(is_old_gone, g0));
+	wait_used(g0, 2);
+	/* what was removed is no memory any more */
+	offer(g0, 0);
+	cr_assert_eq(take_call(g0->err), 1);
+}
+
+Test(queue, lets_go_of_old_memory_at_once_when_nothing_is_in_flight)
+{
+	start(g0);
+	run_on(home, remove_d, g0);
+	cr_assert(within_10_s(is_old_gone, g0));
+	offer(g0, 0);
+	wait_used(g0, 1);
+}
+
+static void add_again(struct guest *g)
+{
+	struct memmap_range more = { 0x10000000, 4096, 0x10000000, 0 };
+
+	g->on_request = NULL;
+	cr_assert_eq(memmap_add(&next_map, g->rm.map, &more, dup(g->rm.fd),
+				MEMMAP_SHMEM),
+		     0);
+	change = (struct queue_change){ QUEUE_CHANGE_MAP, .map = next_map };
+	cr_assert_eq(queue_change(g->q, &change), 0);
+	memmap_put(next_map);
+	/* The guest is quicker than our mail. */
+	rm_desc(&g->rm, 1, 0x10000000, 1, W, 0);
+	rm_avail(&g->rm, 1);
+}
+
+Test(queue, is_not_broken_by_a_guest_quicker_than_the_change_of_memory)
+{
+	g0->on_request = add_again;
+	start(g0);
+	offer(g0, 0);
+	wait_used(g0, 2);
+	cr_assert_eq(g0->counters.broken, 0);
+}
+
+static void lose_ring(struct guest *g)
+{
+	struct memmap_range a = { RM_A, RM_A_SIZE, RM_UVA + RM_A, 0 };
+
+	cr_assert_eq(memmap_remove(&next_map, g->rm.map, &a), 0);
+	change = (struct queue_change){ QUEUE_CHANGE_MAP, .map = next_map };
+	cr_assert_eq(queue_change(g->q, &change), 0);
+	memmap_put(g->rm.map);
+	g->rm.map = next_map;
+}
+
+Test(queue, is_broken_when_its_ring_is_removed)
+{
+	g0->hold = true;
+	start(g0);
+	offer(g0, 0);
+	wait_held(g0, 1);
+	run_on(home, lose_ring, g0);
+	cr_assert_eq(take_call(g0->err), 1);
+	settle();
+	cr_assert(strstr(queue_why(g0->q), "not in guest memory"));
+	run_on(home, answer_all, g0);
+	drain(g0);
+	cr_assert_eq(used(g0), 0);
+}
+
+static void touch(struct guest *g)
+{
+	*(volatile char *)g->held[g->nr_held - 1]->iov[0].iov_base = 1;
+}
+
+Test(queue, is_broken_when_its_memory_is_taken_away)
+{
+	g0->on_request = touch;
+	start(g0);
+	start(g1);
+	cr_assert_eq(ftruncate(g0->rm.fd, RM_A_SIZE), 0);
+	offer(g0, 0);
+	cr_assert_eq(take_call(g0->err), 1);
+	settle();
+	cr_assert_str_eq(queue_why(g0->q), "guest memory was taken away");
+	wait_used(g0, 1);
+	offer(g1, 0);
+	wait_used(g1, 1);
+	cr_assert_eq(g1->counters.broken, 0);
+	drain(g0);
+	/* nor does it start with that memory */
+	run_on(home, do_start, g0);
+	cr_assert_eq(g0->result, -EFAULT);
+}
+
+Test(queue, is_broken_when_the_ring_itself_is_taken_away)
+{
+	volatile char keep;
+
+	start(g0);
+	settle();
+	keep = *(char *)g0->rm.avail;
+	(void)keep;
+	cr_assert_eq(ftruncate(g0->rm.fd, 0), 0);
+	kick(g0);
+	cr_assert_eq(take_call(g0->err), 1);
+	settle();
+	cr_assert_str_eq(queue_why(g0->q), "guest memory was taken away");
+	drain(g0);
+}
+
+/* ---- lent to another worker ---- */
+
+Test(queue, is_lent_to_another_worker_and_changed_there)
+{
+	other = new_worker(1);
+	lend_to = other;
+	g0->hold = true;
+	start(g0);
+	cr_assert_eq(queue_worker(g0->q), other);
+	for (unsigned i = 0; i < 20; i++)
+		offer(g0, i);
+	wait_held(g0, 20);
+	run_on(other, get_facts, g0);
+	run_on(home, remove_d, g0);
+	change = (struct queue_change){ QUEUE_CHANGE_CALL,
+					.fd = dup(g1->call) };
+	change_queue(g0);
+	settle();
+	run_on(other, answer_all, g0);
+	take_call(g1->call);
+	wait_used(g0, 20);
+	cr_assert(within_10_s(is_old_gone, g0));
+	drain(g0);
+	cr_assert_eq(queue_base(g0->q), 20);
+}
