@@ -132,6 +132,7 @@ EXTRA_DIST += \
 
 lint_tests = \
 	tests/lint/check-dist \
+	tests/lint/check-docs \
 	tests/lint/check-headers \
 	tests/lint/check-man \
 	tests/lint/check-options \
