@@ -59,7 +59,9 @@ libvringd_a_SOURCES = \
 	src/run/worker.h \
 	src/vhost/call.c \
 	src/vhost/call.h \
+	src/vhost/handlers.c \
 	src/vhost/handlers.h \
+	src/vhost/link.c \
 	src/vhost/link.h \
 	src/vhost/memmap.c \
 	src/vhost/memmap.h \
@@ -68,6 +70,7 @@ libvringd_a_SOURCES = \
 	src/vhost/queue.c \
 	src/vhost/queue.h \
 	src/vhost/ring.h \
+	src/vhost/session.c \
 	src/vhost/session.h \
 	src/vhost/slots.c \
 	src/vhost/slots.h \

@@ -53,6 +53,8 @@ unit_tests_SOURCES = \
 	tests/lib/iotest.h \
 	tests/lib/ringmem.c \
 	tests/lib/ringmem.h \
+	tests/lib/sessiontest.c \
+	tests/lib/sessiontest.h \
 	tests/unit/backend/test_backend.c \
 	tests/unit/backend/test_mem.c \
 	tests/unit/backend/test_null.c \
@@ -80,9 +82,11 @@ unit_tests_SOURCES = \
 	tests/unit/run/test_offload.c \
 	tests/unit/run/test_uring.c \
 	tests/unit/run/test_worker.c \
+	tests/unit/vhost/test_link.c \
 	tests/unit/vhost/test_memmap.c \
 	tests/unit/vhost/test_proto.c \
 	tests/unit/vhost/test_queue.c \
+	tests/unit/vhost/test_session.c \
 	tests/unit/vhost/test_split.c
 unit_tests_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/fuzz
 unit_tests_CFLAGS = $(AM_CFLAGS) $(CRITERION_CFLAGS)

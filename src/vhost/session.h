@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "run/worker.h"
+#include "vhost/call.h"
 #include "vhost/memmap.h"
 #include "vhost/proto.h"
 #include "vhost/queue.h"
@@ -67,7 +68,7 @@ struct session_ops {
 
 	/*
 	 * A queue that was ready is idle: it was drained, or it had not been
-	 * started.
+	 * started and is not to be.
 	 */
 	void (*queue_idle)(void *ctx, struct session *s, unsigned index);
 
@@ -151,10 +152,12 @@ struct session_queue {
 	unsigned index;
 	struct queue *queue;	  /* NULL before the first start */
 	struct queue_setup setup; /* kick: ours until lent; call, err: ours */
+	struct call *failure;	  /* tells the front-end of a failed start */
 	unsigned base;		  /* what GET_VRING_BASE answers */
 	bool has_addr;
 	bool has_kick; /* or was told that none comes */
-	bool waiting;  /* queue_ready() was called */
+	bool told;     /* queue_ready() was called, queue_idle() not */
+	bool failed;   /* since then it could not start */
 	bool lent;
 	bool draining;
 };

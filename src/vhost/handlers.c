@@ -1,0 +1,564 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "vhost/handlers.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/util.h"
+
+#define BIT(n) (UINT64_C(1) << (n))
+
+/* Where device config begins for front-ends that count the MMIO registers. */
+#define MMIO_CONFIG 0x100u
+
+/* The descriptor of a message that has one, now ours; -1 if it has none. */
+static int take_fd(struct proto_msg *m, unsigned i)
+{
+	int fd = i < m->nr_fds ? m->fds[i] : -1;
+
+	if (fd >= 0)
+		m->fds[i] = -1;
+	return fd;
+}
+
+static int reply_u64(struct proto_msg *m, uint64_t value)
+{
+	m->p.u64 = value;
+	m->reply_size = sizeof(m->p.u64);
+	return 0;
+}
+
+static struct session_queue *queue_of(struct session *s,
+				      const struct proto_msg *m)
+{
+	return &s->queues[proto_ring_index(m)];
+}
+
+/* ---- features -------------------------------------------------------------
+ */
+
+static int get_features(struct session *s, struct proto_msg *m)
+{
+	return reply_u64(m, session_features(s));
+}
+
+/* Of a front-end that cannot enable rings one by one all are enabled. */
+static int enable_all(struct session *s)
+{
+	const struct queue_change change = {
+		.what = QUEUE_CHANGE_ENABLED,
+		.fd = -1,
+		.enabled = true,
+	};
+	int err = 0;
+
+	for (unsigned i = 0; i < s->p.nr_queues && !err; i++) {
+		bool was = s->queues[i].setup.enabled;
+
+		s->queues[i].setup.enabled = true;
+		if (!was && s->queues[i].lent)
+			err = session_change(s, i, &change);
+	}
+	return err;
+}
+
+static bool is_any_lent(const struct session *s)
+{
+	for (unsigned i = 0; i < s->p.nr_queues; i++)
+		if (s->queues[i].lent)
+			return true;
+	return false;
+}
+
+static int set_features(struct session *s, struct proto_msg *m)
+{
+	uint64_t unknown = m->p.u64 & ~session_features(s);
+	int err;
+
+	if (unknown)
+		return session_refuse(s, -EINVAL,
+				      "bits 0x%llx were not offered",
+				      (unsigned long long)unknown);
+	if (m->p.u64 != s->features && is_any_lent(s))
+		return session_refuse(s, -EBUSY,
+				      "other features while rings run; "
+				      "GET_VRING_BASE must stop them first");
+	err = s->p.ops->accept(s->p.ctx, m->p.u64);
+	if (err)
+		return session_refuse(s, err,
+				      "the device cannot do with 0x%llx",
+				      (unsigned long long)m->p.u64);
+	s->features = m->p.u64;
+	s->has_features = true;
+	if (!(s->features & BIT(VHOST_USER_F_PROTOCOL_FEATURES)))
+		err = enable_all(s);
+	session_look_all(s);
+	return err;
+}
+
+static int get_protocol_features(struct session *s, struct proto_msg *m)
+{
+	return reply_u64(m, session_protocol_features(s));
+}
+
+static int set_protocol_features(struct session *s, struct proto_msg *m)
+{
+	uint64_t unknown = m->p.u64 & ~session_protocol_features(s);
+
+	if (unknown)
+		return session_refuse(s, -EINVAL,
+				      "bits 0x%llx were not offered",
+				      (unsigned long long)unknown);
+	s->peer.protocol_features = m->p.u64;
+	return 0;
+}
+
+static int get_queue_num(struct session *s, struct proto_msg *m)
+{
+	return reply_u64(m, s->p.nr_queues);
+}
+
+static int set_owner(struct session *s, struct proto_msg *m)
+{
+	(void)m;
+	s->peer.owner = true;
+	return 0;
+}
+
+static void finish_reset_owner(struct session *s, struct proto_msg *m)
+{
+	(void)m;
+	s->p.ops->reset(s->p.ctx);
+}
+
+/* Deprecated; who sends it wants all rings to stop. */
+static int reset_owner(struct session *s, struct proto_msg *m)
+{
+	session_stop_all(s);
+	return session_wait_for(s, SESSION_WAIT_QUEUES, m, finish_reset_owner);
+}
+
+/* ---- memory ---------------------------------------------------------------
+ */
+
+static struct memmap_range range_of(const struct vhost_user_mem_region *r)
+{
+	return (struct memmap_range){
+		.gpa = r->guest_addr,
+		.size = r->size,
+		.uva = r->user_addr,
+		.offset = r->mmap_offset,
+	};
+}
+
+static int refuse_region(struct session *s, int err,
+			 const struct vhost_user_mem_region *r)
+{
+	const char *what;
+
+	switch (err) {
+	case -EMEDIUMTYPE:
+		what = "is no memory file; use memory-backend-memfd, or allow "
+		       "it with memory-files: any";
+		break;
+	case -EINVAL:
+		what = "is empty, or beyond the end of its file";
+		break;
+	case -EEXIST:
+		what = "overlaps another one";
+		break;
+	case -ENOSPC:
+		what = "is one more than there are slots";
+		break;
+	case -ENOENT:
+		what = "was never added";
+		break;
+	default:
+		what = strerrordesc_np(-err);
+	}
+	return session_refuse(s, err,
+			      "memory gpa=0x%llx size=0x%llx uva=0x%llx %s",
+			      (unsigned long long)r->guest_addr,
+			      (unsigned long long)r->size,
+			      (unsigned long long)r->user_addr,
+			      what ? what : "failed");
+}
+
+/* Replace *@map, which is the caller's, by one with a region more. */
+static int add_region(struct session *s, struct memmap **map,
+		      const struct vhost_user_mem_region *r, int fd)
+{
+	struct memmap_range range = range_of(r);
+	struct memmap *m;
+	int err = memmap_add(&m, *map, &range, fd, s->p.memory_files);
+
+	if (err)
+		return refuse_region(s, err, r);
+	session_own_map(s, m);
+	memmap_put(*map);
+	*map = m;
+	return 0;
+}
+
+/* Does the front-end take any memory away with this table? */
+static bool takes_away(struct session *s, const struct vhost_user_mem_table *t)
+{
+	struct memmap *rest = memmap_get(s->map);
+	bool any;
+
+	for (unsigned i = 0; i < t->nr_regions; i++) {
+		struct memmap_range range = range_of(&t->regions[i]);
+		struct memmap *m;
+
+		if (memmap_remove(&m, rest, &range))
+			continue;
+		session_own_map(s, m);
+		memmap_put(rest);
+		rest = m;
+	}
+	any = memmap_nr_regions(rest) > 0;
+	memmap_put(rest);
+	return any;
+}
+
+/*
+ * Adding memory never waits.  Who takes some away will use it for something
+ * else once answered, so that waits for requests that are still in it.
+ */
+static int set_mem_table(struct session *s, struct proto_msg *m)
+{
+	const struct vhost_user_mem_table *t = &m->p.table;
+	struct memmap *map;
+	bool wait = takes_away(s, t);
+	int err = memmap_new(&map, worker_mailbox(s->p.home));
+
+	if (err)
+		return session_refuse(s, err, "out of memory");
+	session_own_map(s, map);
+	for (unsigned i = 0; i < t->nr_regions; i++) {
+		err = add_region(s, &map, &t->regions[i], take_fd(m, i));
+		if (err) {
+			memmap_put(map);
+			return err;
+		}
+	}
+	if (!t->nr_regions)
+		log_guest(s->p.tag, "the VMM shared no guest memory; add "
+				    "share=on");
+	err = session_set_map(s, map);
+	session_look_all(s);
+	if (err || !wait)
+		return err;
+	return session_wait_for(s, SESSION_WAIT_MEMORY, m, NULL);
+}
+
+static int get_max_mem_slots(struct session *s, struct proto_msg *m)
+{
+	(void)s;
+	return reply_u64(m, MEMMAP_MAX_REGIONS);
+}
+
+static int add_mem_reg(struct session *s, struct proto_msg *m)
+{
+	struct memmap *map = memmap_get(s->map);
+	int err = add_region(s, &map, &m->p.region.region, take_fd(m, 0));
+
+	if (err) {
+		memmap_put(map);
+		return err;
+	}
+	err = session_set_map(s, map);
+	session_look_all(s);
+	return err;
+}
+
+static int rem_mem_reg(struct session *s, struct proto_msg *m)
+{
+	const struct vhost_user_mem_region *r = &m->p.region.region;
+	struct memmap_range range = range_of(r);
+	struct memmap *map;
+	int err = memmap_remove(&map, s->map, &range);
+
+	if (err)
+		return refuse_region(s, err, r);
+	session_own_map(s, map);
+	err = session_set_map(s, map);
+	if (err)
+		return err;
+	return session_wait_for(s, SESSION_WAIT_MEMORY, m, NULL);
+}
+
+/* ---- rings ----------------------------------------------------------------
+ */
+
+static int set_vring_num(struct session *s, struct proto_msg *m)
+{
+	uint32_t num = m->p.state.num;
+
+	if (!is_power_of_two(num) || num > 32768)
+		return session_refuse(s, -EINVAL,
+				      "size %u is no power of two up to 32768",
+				      num);
+	if (num > s->p.max_queue_size)
+		return session_refuse(s, -EINVAL,
+				      "size %u, the target allows %u; lower "
+				      "queue-size of the VMM's device or raise "
+				      "queue-size of the target",
+				      num, s->p.max_queue_size);
+	queue_of(s, m)->setup.size = num;
+	session_look(s, m->p.state.index);
+	return 0;
+}
+
+static int set_vring_addr(struct session *s, struct proto_msg *m)
+{
+	struct session_queue *q = queue_of(s, m);
+	const struct ring_addr a = {
+		.desc = m->p.addr.desc,
+		.avail = m->p.addr.avail,
+		.used = m->p.addr.used,
+	};
+
+	if (m->p.addr.flags)
+		return session_refuse(s, -EINVAL,
+				      "flags 0x%x, but logging was not offered",
+				      m->p.addr.flags);
+	if (q->lent &&
+	    (a.desc != q->setup.addr.desc || a.avail != q->setup.addr.avail ||
+	     a.used != q->setup.addr.used))
+		return session_refuse(s, -EBUSY,
+				      "other addresses while the ring runs; "
+				      "GET_VRING_BASE must stop it first");
+	q->setup.addr = a;
+	q->has_addr = true;
+	session_look(s, q->index);
+	return 0;
+}
+
+static int set_vring_base(struct session *s, struct proto_msg *m)
+{
+	struct session_queue *q = queue_of(s, m);
+
+	if (m->p.state.num > UINT16_MAX)
+		return session_refuse(s, -EINVAL,
+				      "0x%x is no index into a split ring",
+				      m->p.state.num);
+	q->setup.base = (int)m->p.state.num;
+	q->base = m->p.state.num;
+	return 0;
+}
+
+static void finish_get_vring_base(struct session *s, struct proto_msg *m)
+{
+	m->p.state.num = queue_of(s, m)->base;
+	m->reply_size = sizeof(m->p.state);
+}
+
+static int get_vring_base(struct session *s, struct proto_msg *m)
+{
+	session_stop_queue(s, m->p.state.index);
+	return session_wait_for(s, SESSION_WAIT_QUEUES, m,
+				finish_get_vring_base);
+}
+
+/*
+ * A client that gives us its own end of the link would never be seen to leave,
+ * as we would hold it.  Asking for a socket's domain never blocks, whatever
+ * the descriptor is.
+ */
+static int refuse_socket(struct session *s, const struct proto_msg *m)
+{
+	int domain;
+	socklen_t len = sizeof(domain);
+
+	if (!m->nr_fds ||
+	    getsockopt(m->fds[0], SOL_SOCKET, SO_DOMAIN, &domain, &len) < 0)
+		return 0;
+	return session_refuse(s, -EINVAL,
+			      "the descriptor is a socket, not an eventfd");
+}
+
+static int set_vring_kick(struct session *s, struct proto_msg *m)
+{
+	struct session_queue *q = queue_of(s, m);
+	struct queue_change change = {.what = QUEUE_CHANGE_KICK};
+	int err = refuse_socket(s, m);
+	int fd;
+
+	if (err)
+		return err;
+	fd = take_fd(m, 0);
+	q->has_kick = true;
+	if (q->lent) {
+		change.fd = fd;
+		return session_change(s, q->index, &change);
+	}
+	session_keep_fd(&q->setup.kick, fd);
+	session_look(s, q->index);
+	return 0;
+}
+
+/* A lent queue closes what it has, so it gets a copy. */
+static int set_call_or_err(struct session *s, struct proto_msg *m, int *kept,
+			   enum queue_change_what what)
+{
+	struct session_queue *q = queue_of(s, m);
+	struct queue_change change = {.what = what};
+	int err = refuse_socket(s, m);
+
+	if (err)
+		return err;
+	session_keep_fd(kept, take_fd(m, 0));
+	if (!q->lent)
+		return 0;
+	err = session_copy_fd(*kept, &change.fd);
+	if (err)
+		return session_refuse(s, err, "%s", strerrordesc_np(-err));
+	return session_change(s, q->index, &change);
+}
+
+static int set_vring_call(struct session *s, struct proto_msg *m)
+{
+	return set_call_or_err(s, m, &queue_of(s, m)->setup.call,
+			       QUEUE_CHANGE_CALL);
+}
+
+static int set_vring_err(struct session *s, struct proto_msg *m)
+{
+	return set_call_or_err(s, m, &queue_of(s, m)->setup.err,
+			       QUEUE_CHANGE_ERR);
+}
+
+static int set_vring_enable(struct session *s, struct proto_msg *m)
+{
+	struct session_queue *q = queue_of(s, m);
+	const struct queue_change change = {
+		.what = QUEUE_CHANGE_ENABLED,
+		.fd = -1,
+		.enabled = m->p.state.num,
+	};
+
+	if (m->p.state.num > 1)
+		return session_refuse(s, -EINVAL, "%u is neither 0 nor 1",
+				      m->p.state.num);
+	q->setup.enabled = change.enabled;
+	if (q->lent)
+		return session_change(s, q->index, &change);
+	session_look(s, q->index);
+	return 0;
+}
+
+/* ---- config space ---------------------------------------------------------
+ */
+
+/*
+ * Where in config space, or -EINVAL.  Two habits of front-ends are harmless:
+ * to call every access one for live migration (Cloud Hypervisor, Firecracker),
+ * and to count from the beginning of the MMIO registers (the same in old
+ * versions, and Dragonball).
+ */
+static int config_offset(struct session *s, const struct vhost_user_config *c)
+{
+	uint32_t off = c->offset;
+
+	if (c->flags > VHOST_USER_CONFIG_LIVE_MIGRATION)
+		return session_refuse(s, -EINVAL, "unknown flags 0x%x",
+				      c->flags);
+	if (c->flags && !s->said_flags) {
+		s->said_flags = true;
+		log_info(s->p.tag,
+			 "client marks config access as live migration");
+	}
+	if (off >= MMIO_CONFIG) {
+		off -= MMIO_CONFIG;
+		if (!s->said_offset)
+			log_info(s->p.tag,
+				 "client counts config space from 0x100");
+		s->said_offset = true;
+	}
+	if (off > VHOST_USER_CONFIG_SPACE_MAX ||
+	    c->size > VHOST_USER_CONFIG_SPACE_MAX - off)
+		return session_refuse(s, -EINVAL,
+				      "offset %u with size %u is beyond %u",
+				      c->offset, c->size,
+				      VHOST_USER_CONFIG_SPACE_MAX);
+	return (int)off;
+}
+
+static int get_config(struct session *s, struct proto_msg *m)
+{
+	struct vhost_user_config *c = &m->p.config;
+	int off = config_offset(s, c);
+
+	if (off < 0)
+		return off;
+	memset(c->payload, 0, c->size);
+	s->p.ops->config_get(s->p.ctx, c->payload, (size_t)off, c->size);
+	m->reply_size = VHOST_USER_CONFIG_HEADER_SIZE + c->size;
+	return 0;
+}
+
+static int set_config(struct session *s, struct proto_msg *m)
+{
+	const struct vhost_user_config *c = &m->p.config;
+	int off = config_offset(s, c);
+	int err;
+
+	if (off < 0)
+		return off;
+	err = s->p.ops->config_set(s->p.ctx, c->payload, (size_t)off, c->size);
+	if (err)
+		return session_refuse(s, err,
+				      "offset %u with size %u is read-only",
+				      c->offset, c->size);
+	return 0;
+}
+
+/* ---- the table ------------------------------------------------------------
+ */
+
+typedef int handler(struct session *s, struct proto_msg *m);
+
+#define HANDLER(id, fn) [VHOST_USER_##id] = (fn)
+
+static handler *const handlers[] = {
+	HANDLER(GET_FEATURES, get_features),
+	HANDLER(SET_FEATURES, set_features),
+	HANDLER(SET_OWNER, set_owner),
+	HANDLER(RESET_OWNER, reset_owner),
+	HANDLER(SET_MEM_TABLE, set_mem_table),
+	HANDLER(SET_VRING_NUM, set_vring_num),
+	HANDLER(SET_VRING_ADDR, set_vring_addr),
+	HANDLER(SET_VRING_BASE, set_vring_base),
+	HANDLER(GET_VRING_BASE, get_vring_base),
+	HANDLER(SET_VRING_KICK, set_vring_kick),
+	HANDLER(SET_VRING_CALL, set_vring_call),
+	HANDLER(SET_VRING_ERR, set_vring_err),
+	HANDLER(GET_PROTOCOL_FEATURES, get_protocol_features),
+	HANDLER(SET_PROTOCOL_FEATURES, set_protocol_features),
+	HANDLER(GET_QUEUE_NUM, get_queue_num),
+	HANDLER(SET_VRING_ENABLE, set_vring_enable),
+	HANDLER(GET_CONFIG, get_config),
+	HANDLER(SET_CONFIG, set_config),
+	HANDLER(GET_MAX_MEM_SLOTS, get_max_mem_slots),
+	HANDLER(ADD_MEM_REG, add_mem_reg),
+	HANDLER(REM_MEM_REG, rem_mem_reg),
+};
+
+bool handlers_has(uint32_t request)
+{
+	return request < ARRAY_SIZE(handlers) && handlers[request];
+}
+
+int handlers_run(struct session *s, struct proto_msg *m)
+{
+	const struct proto_row *row = proto_row(m->header.request);
+
+	if (row->ring_stopped && queue_of(s, m)->lent)
+		return session_refuse(s, -EBUSY,
+				      "queue %u runs; GET_VRING_BASE must "
+				      "stop it first",
+				      proto_ring_index(m));
+	return handlers[m->header.request](s, m);
+}

@@ -1,0 +1,476 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "vhost/session.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_ring.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/util.h"
+#include "run/offload.h"
+
+#define BIT(n) (UINT64_C(1) << (n))
+
+static void settle(struct session *s);
+
+/* ---- descriptors ----------------------------------------------------------
+ */
+
+void session_keep_fd(int *kept, int fd)
+{
+	if (*kept >= 0)
+		offload_close(*kept);
+	*kept = fd;
+}
+
+int session_copy_fd(int fd, int *copy)
+{
+	*copy = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	return fd >= 0 && *copy < 0 ? -errno : 0;
+}
+
+/* ---- life -----------------------------------------------------------------
+ */
+
+static void map_gone(void *ctx)
+{
+	struct session *s = ctx;
+
+	assert(s->nr_maps > 0);
+	s->nr_maps--;
+	settle(s);
+}
+
+void session_own_map(struct session *s, struct memmap *m)
+{
+	s->nr_maps++;
+	memmap_on_gone(m, map_gone, s);
+}
+
+static void init_queue(struct session *s, unsigned index)
+{
+	struct session_queue *q = &s->queues[index];
+
+	q->session = s;
+	q->index = index;
+	q->setup.base = -1;
+	q->setup.kick = -1;
+	q->setup.call = -1;
+	q->setup.err = -1;
+}
+
+int session_new(struct session **out, const struct session_params *p)
+{
+	struct session *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return -ENOMEM;
+	s->p = *p;
+	s->peer.device = p->device;
+	s->peer.nr_queues = p->nr_queues;
+	s->queues = calloc(p->nr_queues, sizeof(*s->queues));
+	if (!s->queues || memmap_new(&s->map, worker_mailbox(p->home)) < 0) {
+		free(s->queues);
+		free(s);
+		return -ENOMEM;
+	}
+	session_own_map(s, s->map);
+	for (unsigned i = 0; i < p->nr_queues; i++)
+		init_queue(s, i);
+	*out = s;
+	return 0;
+}
+
+void session_free(struct session *s)
+{
+	if (!s)
+		return;
+	assert(!s->link && s->nr_draining == 0);
+	for (unsigned i = 0; i < s->p.nr_queues; i++) {
+		struct session_queue *q = &s->queues[i];
+
+		assert(!q->lent);
+		session_keep_fd(&q->setup.kick, -1);
+		session_keep_fd(&q->setup.call, -1);
+		session_keep_fd(&q->setup.err, -1);
+		queue_free(q->queue);
+	}
+	if (s->map) {
+		memmap_on_gone(s->map, NULL, NULL);
+		memmap_put(s->map);
+	}
+	free(s->queues);
+	free(s);
+}
+
+static void deliver_end(struct mail *m)
+{
+	struct session *s = container_of(m, struct session, end_mail);
+	struct link *l = s->link;
+
+	s->link = NULL;
+	s->end_link(l);
+	s->p.ops->ended(s->p.ctx, s);
+}
+
+/* By mail, as whoever is on the stack now may still use the session. */
+static void end_when_idle(struct session *s)
+{
+	struct memmap *map = s->map;
+
+	if (s->nr_draining)
+		return;
+	if (map) {
+		/* The call may come back here with the map gone. */
+		s->map = NULL;
+		memmap_put(map);
+		return;
+	}
+	if (s->nr_maps || s->end_mail.deliver)
+		return;
+	s->end_mail.deliver = deliver_end;
+	worker_post(s->p.home, &s->end_mail);
+}
+
+void session_close(struct session *s)
+{
+	assert(s->link);
+	if (s->closing)
+		return;
+	s->closing = true;
+	s->wait = SESSION_WAIT_NOTHING;
+
+	/* One more than there are: none may seem the last before all know. */
+	s->nr_draining++;
+	session_stop_all(s);
+	s->nr_draining--;
+	end_when_idle(s);
+}
+
+/* ---- waiting --------------------------------------------------------------
+ */
+
+static bool is_over(const struct session *s, enum session_wait wait)
+{
+	switch (wait) {
+	case SESSION_WAIT_NOTHING:
+		break;
+	case SESSION_WAIT_QUEUES:
+		return s->nr_draining == 0;
+	case SESSION_WAIT_MEMORY:
+		return s->nr_maps == 1;
+	}
+	return false;
+}
+
+/* A drain or a memmap came to its end: go on with what waited for it. */
+static void settle(struct session *s)
+{
+	if (s->closing) {
+		end_when_idle(s);
+		return;
+	}
+	if (!is_over(s, s->wait))
+		return;
+	s->wait = SESSION_WAIT_NOTHING;
+	if (s->finish)
+		s->finish(s, s->msg);
+	s->answer(s->link, 0);
+}
+
+int session_wait_for(struct session *s, enum session_wait wait,
+		     struct proto_msg *m,
+		     void (*finish)(struct session *s, struct proto_msg *m))
+{
+	if (is_over(s, wait)) {
+		if (finish)
+			finish(s, m);
+		return 0;
+	}
+	s->wait = wait;
+	s->msg = m;
+	s->finish = finish;
+	return SESSION_LATER;
+}
+
+int session_refuse(struct session *s, int err, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(s->why.text, sizeof(s->why.text), fmt, args);
+	va_end(args);
+	return err;
+}
+
+/* ---- features -------------------------------------------------------------
+ */
+
+/*
+ * ANY_LAYOUT, for drivers from before virtio 1.0, as our device models take
+ * headers and data in any number of pieces.  Not NOTIFY_ON_EMPTY, which the
+ * ring does not do.  Not RING_RESET: QEMU passes the bit through to its guest
+ * but does not tell a disk's back-end of the reset, which would leave us with
+ * memory that the guest has put to other use.
+ */
+uint64_t session_features(const struct session *s)
+{
+	return BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_F_ANY_LAYOUT) |
+	       BIT(VIRTIO_RING_F_INDIRECT_DESC) | BIT(VIRTIO_RING_F_EVENT_IDX) |
+	       BIT(VHOST_USER_F_PROTOCOL_FEATURES) |
+	       s->p.ops->features(s->p.ctx);
+}
+
+/* Not CONFIG for SCSI: there the VMM has the config space, and QEMU minds. */
+uint64_t session_protocol_features(const struct session *s)
+{
+	uint64_t features = BIT(VHOST_USER_PROTOCOL_F_MQ) |
+			    BIT(VHOST_USER_PROTOCOL_F_REPLY_ACK) |
+			    BIT(VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS);
+
+	if (s->p.device == PROTO_BLK)
+		features |= BIT(VHOST_USER_PROTOCOL_F_CONFIG);
+	return features;
+}
+
+/* ---- queues: ready, lent, stopped -----------------------------------------
+ */
+
+static bool is_ready(const struct session *s, const struct session_queue *q)
+{
+	return q->setup.size && q->has_addr && q->has_kick &&
+	       q->setup.enabled && s->has_features &&
+	       memmap_nr_regions(s->map) > 0;
+}
+
+void session_look(struct session *s, unsigned index)
+{
+	struct session_queue *q = &s->queues[index];
+
+	if (s->closing || q->lent || (q->told && !q->failed) || !is_ready(s, q))
+		return;
+	q->told = true;
+	q->failed = false;
+	s->p.ops->queue_ready(s->p.ctx, s, index);
+}
+
+void session_look_all(struct session *s)
+{
+	for (unsigned i = 0; i < s->p.nr_queues; i++)
+		session_look(s, i);
+}
+
+static int make_queue(struct session *s, struct session_queue *q)
+{
+	char tag[128];
+
+	if (q->queue)
+		return 0;
+	snprintf(tag, sizeof(tag), "%s/q%u", s->p.tag, q->index);
+	return queue_new(&q->queue, s->p.home, q->index, tag);
+}
+
+/* Start the queue with copies of the call and err descriptors. */
+static int lend(struct session *s, struct session_queue *q, struct worker *w,
+		const struct queue_user *user)
+{
+	struct queue_setup setup = q->setup;
+	int err = make_queue(s, q);
+
+	setup.event_idx = s->features & BIT(VIRTIO_RING_F_EVENT_IDX);
+	setup.indirect = s->features & BIT(VIRTIO_RING_F_INDIRECT_DESC);
+	setup.call = -1;
+	setup.err = -1;
+	if (!err)
+		err = session_copy_fd(q->setup.call, &setup.call);
+	if (!err)
+		err = session_copy_fd(q->setup.err, &setup.err);
+	if (!err)
+		err = queue_start(q->queue, w, s->map, &setup, user);
+	if (err) {
+		session_keep_fd(&setup.call, -1);
+		session_keep_fd(&setup.err, -1);
+		return err;
+	}
+	/* The kick went with it. */
+	q->setup.kick = -1;
+	return 0;
+}
+
+static void say_started(struct session *s)
+{
+	if (s->said_started)
+		return;
+	s->said_started = true;
+	log_info(s->p.tag,
+		 "session started features=0x%llx protocol-features=0x%llx "
+		 "memory=%lluMiB pid=%d",
+		 (unsigned long long)s->features,
+		 (unsigned long long)s->peer.protocol_features,
+		 (unsigned long long)memmap_bytes(s->map) >> 20, s->creds.pid);
+}
+
+/* A write under way that the front-end does not take was cancelled. */
+static void failure_told(void *ctx)
+{
+	struct session *s = ctx;
+
+	s->nr_draining--;
+	settle(s);
+}
+
+/* The error descriptor says that the queue does not run. */
+static void tell_failure(struct session *s, struct session_queue *q)
+{
+	int fd;
+
+	if (!q->failure && session_copy_fd(q->setup.err, &fd) == 0 &&
+	    call_new(&q->failure, fd) < 0)
+		session_keep_fd(&fd, -1);
+	if (q->failure)
+		call_send(q->failure, s->p.home);
+}
+
+static void forget_failure(struct session *s, struct session_queue *q)
+{
+	if (call_stop(q->failure, failure_told, s))
+		s->nr_draining++;
+	q->failure = NULL;
+}
+
+int session_start_queue(struct session *s, unsigned index, struct worker *w,
+			const struct queue_user *user)
+{
+	struct session_queue *q = &s->queues[index];
+
+	assert(q->told && !q->failed && !q->lent);
+
+	int err = lend(s, q, w, user);
+
+	if (err) {
+		const char *why = q->queue ? queue_why(q->queue) : "";
+
+		q->failed = true;
+		errno = -err;
+		log_guest(s->p.tag, "q%u cannot start: %s%s%m", index, why,
+			  *why ? ": " : "");
+		tell_failure(s, q);
+		return err;
+	}
+	q->lent = true;
+	say_started(s);
+	return 0;
+}
+
+static void drained(void *ctx, struct queue *queue)
+{
+	struct session_queue *q = ctx;
+	struct session *s = q->session;
+
+	assert(q->lent && s->nr_draining > 0);
+	q->told = false;
+	q->lent = false;
+	q->draining = false;
+	q->base = queue_base(queue);
+	s->nr_draining--;
+	s->p.ops->queue_idle(s->p.ctx, s, q->index);
+	settle(s);
+}
+
+/*
+ * Without a new kick it will not start again, and without a new base where the
+ * ring says: it may be another one by then.
+ */
+void session_stop_queue(struct session *s, unsigned index)
+{
+	struct session_queue *q = &s->queues[index];
+
+	if (q->draining)
+		return;
+	q->has_kick = false;
+	q->setup.base = -1;
+	session_keep_fd(&q->setup.kick, -1);
+	forget_failure(s, q);
+	if (q->lent) {
+		q->draining = true;
+		s->nr_draining++;
+		queue_drain(q->queue, drained, q);
+	} else if (q->told) {
+		q->told = false;
+		q->failed = false;
+		s->p.ops->queue_idle(s->p.ctx, s, index);
+	}
+}
+
+void session_stop_all(struct session *s)
+{
+	for (unsigned i = 0; i < s->p.nr_queues; i++)
+		session_stop_queue(s, i);
+}
+
+int session_change(struct session *s, unsigned index,
+		   const struct queue_change *change)
+{
+	struct session_queue *q = &s->queues[index];
+
+	assert(q->lent);
+	return queue_change(q->queue, change);
+}
+
+/* ---- memory ---------------------------------------------------------------
+ */
+
+/* The old map lives on until its last request is done, see memmap.h. */
+int session_set_map(struct session *s, struct memmap *m)
+{
+	struct memmap *old = s->map;
+	int err = 0;
+
+	s->map = m;
+	for (unsigned i = 0; i < s->p.nr_queues && !err; i++) {
+		const struct queue_change change = {
+			.what = QUEUE_CHANGE_MAP,
+			.fd = -1,
+			.map = m,
+		};
+
+		if (s->queues[i].lent && !s->queues[i].draining)
+			err = session_change(s, i, &change);
+	}
+	memmap_put(old);
+	return err;
+}
+
+/* ---- facts ----------------------------------------------------------------
+ */
+
+struct queue *session_queue(const struct session *s, unsigned index)
+{
+	return s->queues[index].queue;
+}
+
+void session_facts(const struct session *s, struct session_facts *f)
+{
+	*f = (struct session_facts){
+		.pid = s->creds.pid,
+		.uid = s->creds.uid,
+		.gid = s->creds.gid,
+		.features = s->features,
+		.protocol_features = s->peer.protocol_features,
+		.nr_queues = s->p.nr_queues,
+		.closing = s->closing,
+	};
+	if (s->map) {
+		f->nr_regions = memmap_nr_regions(s->map);
+		f->memory_bytes = memmap_bytes(s->map);
+	}
+	for (unsigned i = 0; i < s->p.nr_queues; i++) {
+		f->nr_waiting += s->queues[i].told && !s->queues[i].lent;
+		f->nr_lent += s->queues[i].lent;
+	}
+}
