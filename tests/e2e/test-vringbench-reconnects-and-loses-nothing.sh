@@ -22,10 +22,12 @@ kill -INT $bench_pid
 wait $bench_pid || { cat "$T/out" "$T/err"; fail "the load failed"; }
 grep -q '"reconnects": 3' "$T/out" || { cat "$T/out"; fail "reconnects"; }
 
-"$VRINGBENCH" -s "$T/peer.sock" --time 30 >"$T/out" 2>"$T/err" &
+"$VRINGBENCH" -s "$T/peer.sock" --time 30 --json >"$T/out" 2>"$T/err" &
 bench_pid=$!
 sleep 0.3
 daemon_kill
 wait $bench_pid && fail "ends well without its target"
 grep -q "closed the connection" "$T/err" || fail "does not say why"
+awk '$1 == "\"iops\":" { ok = $2 + 0 > 0 }
+	END { exit !ok }' "$T/out" || fail "what it did is not reported"
 exit 0

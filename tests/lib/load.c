@@ -47,9 +47,11 @@ void load_complain(struct load *l, const char *fmt, ...)
 		fprintf(stderr, "%s: more errors are only counted\n", l->path);
 }
 
-/* Nothing more can be done with this target. */
+/* Nothing more can be done with this target; what it did still counts. */
 static void give_up(struct load *l)
 {
+	if (l->phase == LOAD_RUN && !l->past_deadline)
+		l->stats.run_ticks = l->last_progress - l->run_start;
 	l->phase = LOAD_FAILED;
 	frontend_close(&l->fe);
 }
