@@ -8,11 +8,26 @@ libvringd_a_SOURCES = \
 	src/backend/backend.h \
 	src/backend/blocking.c \
 	src/backend/blocking.h \
+	src/backend/bounce.c \
+	src/backend/bounce.h \
+	src/backend/denied.c \
+	src/backend/denied.h \
+	src/backend/file.c \
+	src/backend/file_io.c \
+	src/backend/file_io.h \
+	src/backend/file_probe.c \
+	src/backend/file_probe.h \
+	src/backend/inuse.c \
+	src/backend/inuse.h \
 	src/backend/io.h \
 	src/backend/kinds.def \
 	src/backend/kinds.h \
+	src/backend/magic.c \
+	src/backend/magic.h \
 	src/backend/mem.c \
 	src/backend/null.c \
+	src/backend/sysblock.c \
+	src/backend/sysblock.h \
 	src/base/counters.c \
 	src/base/counters.def \
 	src/base/counters.h \

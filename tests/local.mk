@@ -51,11 +51,15 @@ unit_tests_SOURCES = \
 	tests/fuzz/fuzz_proto.c \
 	tests/lib/iotest.c \
 	tests/lib/iotest.h \
+	tests/lib/loopdev.c \
+	tests/lib/loopdev.h \
 	tests/lib/ringmem.c \
 	tests/lib/ringmem.h \
 	tests/lib/sessiontest.c \
 	tests/lib/sessiontest.h \
 	tests/unit/backend/test_backend.c \
+	tests/unit/backend/test_file.c \
+	tests/unit/backend/test_file_io.c \
 	tests/unit/backend/test_mem.c \
 	tests/unit/backend/test_null.c \
 	tests/unit/base/test_counters.c \

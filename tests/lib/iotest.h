@@ -5,6 +5,7 @@
 #include "backend/backend.h"
 
 struct iotest {
+	bool sqpoll;		/* set by the test before iotest_open() */
 	struct worker *worker;
 	struct backend *backend;
 	struct port *port;

@@ -28,12 +28,14 @@ static void stop(void)
 static void expect_bytes(uint64_t offset, uint64_t len, int value)
 {
 	char *buf = malloc(len);
+	uint64_t at = 0;
 
 	memset(buf, value + 1, len);
 	cr_assert_eq(iotest_one(&t, IO_READ, offset, buf, len), 0);
-	for (uint64_t i = 0; i < len; i++)
-		cr_assert_eq(buf[i], (char)value, "byte %llu is %d",
-			     (unsigned long long)(offset + i), buf[i]);
+	while (at < len && buf[at] == (char)value)
+		at++;
+	cr_assert_eq(at, len, "byte %llu is %d",
+		     (unsigned long long)(offset + at), buf[at]);
 	free(buf);
 }
 

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Files and block devices: open, claim, release. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "backend/denied.h"
+#include "backend/file_io.h"
+#include "backend/file_probe.h"
+#include "backend/inuse.h"
+#include "backend/magic.h"
+#include "base/log.h"
+
+static struct file_backend *file_of(struct backend *b)
+{
+	return container_of(b, struct file_backend, backend);
+}
+
+static void close_file(struct backend *b)
+{
+	struct file_backend *f = file_of(b);
+
+	if (f->look_fd >= 0)
+		close(f->look_fd);
+	backend_fini(b);
+	free(f);
+}
+
+/* A sentence about @path in front of what is in @err. */
+static void prefix_err(const char *path, char *err, size_t err_len)
+{
+	char *reason = strdup(err);
+
+	snprintf(err, err_len, "%s: %s", path, reason ? reason : "");
+	free(reason);
+}
+
+static const char *type_name(mode_t mode)
+{
+	return S_ISDIR(mode)  ? "a directory" :
+	       S_ISCHR(mode)  ? "a character device" :
+	       S_ISFIFO(mode) ? "a pipe" :
+	       S_ISSOCK(mode) ? "a socket" :
+				"no file";
+}
+
+/*
+ * Look what it is before it is opened: to open a tape rewinds it, and to open a
+ * watchdog starts it.
+ */
+static int open_for_look(struct file_backend *f, char *err, size_t err_len)
+{
+	int fd, path_fd = open(f->backend.name, O_PATH | O_CLOEXEC);
+	struct stat st;
+	char path[64];
+	int ret;
+
+	if (path_fd < 0 || fstat(path_fd, &st)) {
+		ret = -errno;
+		goto fail;
+	}
+	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode)) {
+		snprintf(err, err_len, "is %s, not a file or block device",
+			 type_name(st.st_mode));
+		close(path_fd);
+		return S_ISDIR(st.st_mode) ? -EISDIR : -ENOTBLK;
+	}
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", path_fd);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0) {
+		ret = -errno;
+		goto fail;
+	}
+	close(path_fd);
+	f->look_fd = fd;
+	return inuse_identify(fd, &f->backend.id);
+fail:
+	if (ret == -EACCES || ret == -EPERM)
+		denied_explain(f->backend.name, !f->backend.info.read_only, err,
+			       err_len);
+	else
+		snprintf(err, err_len, "%s", strerror(-ret));
+	if (path_fd >= 0)
+		close(path_fd);
+	return ret;
+}
+
+/* Never acted on: a guest writes there what it likes. */
+static void warn_of_format(const struct file_backend *f)
+{
+	char head[MAGIC_LEN];
+	ssize_t n = pread(f->look_fd, head, sizeof(head), 0);
+	const char *format = n > 0 ? magic_name(head, (size_t)n) : NULL;
+
+	if (format)
+		log_warn(f->backend.name,
+			 "looks like %s, but is served as it is, raw", format);
+}
+
+static int open_file(struct backend **out, const struct backend_params *p,
+		     char *err, size_t err_len)
+{
+	struct file_backend *f = calloc(1, sizeof(*f));
+	int ret;
+
+	snprintf(err, err_len, "%s", strerror(ENOMEM));
+	if (!f)
+		return -ENOMEM;
+	f->look_fd = -1;
+	f->fd = -1;
+	f->backend.info.read_only = p->read_only;
+	f->backend.shared = p->shared;
+	ret = backend_init(&f->backend, &file_backend, p->path);
+	if (ret)
+		goto fail;
+	ret = open_for_look(f, err, err_len);
+	if (ret)
+		goto fail;
+	ret = inuse_by_host(&f->backend.id, err, err_len);
+	if (ret)
+		goto fail;
+	ret = file_probe(f, p, err, err_len);
+	if (ret)
+		goto fail;
+	warn_of_format(f);
+	*out = &f->backend;
+	return 0;
+fail:
+	prefix_err(p->path, err, err_len);
+	close_file(&f->backend);
+	return ret;
+}
+
+/* Nobody else may have it: neither a reader nor one who shares. */
+static bool is_exclusive(const struct file_backend *f)
+{
+	return !f->backend.info.read_only && !f->backend.shared;
+}
+
+static int lock_whole(int fd, short type)
+{
+	struct flock fl = {.l_type = type, .l_whence = SEEK_SET};
+	int ret = fcntl(fd, F_OFD_SETLK, &fl) ? -errno : 0;
+
+	return ret == -EAGAIN || ret == -EACCES ? -EBUSY : ret;
+}
+
+static void explain_busy(const struct file_backend *f, char *err,
+			 size_t err_len)
+{
+	char who[128];
+
+	if (inuse_by_host(&f->backend.id, err, err_len) == -EBUSY)
+		return;
+	if (inuse_by_process(&f->backend.id, who, sizeof(who)))
+		snprintf(err, err_len, "is in use, perhaps by %s", who);
+	else
+		snprintf(err, err_len,
+			 "is in use, or was by a process that ended with I/O "
+			 "in flight");
+}
+
+/*
+ * Readers and those who share take read locks, and no O_EXCL, so they do not
+ * exclude each other, but an exclusive user is excluded by any of them.
+ */
+static int claim_file(struct backend *b, char *err, size_t err_len)
+{
+	struct file_backend *f = file_of(b);
+	bool excl = is_exclusive(f);
+	struct backend_id id;
+	int ret, fd;
+
+	fd = file_probe_reopen(f, f->open_flags |
+				  (excl && b->id.is_block ? O_EXCL : 0));
+	if (fd < 0) {
+		ret = fd;
+		goto fail;
+	}
+	ret = inuse_identify(fd, &id);
+	if (!ret && (id.dev != b->id.dev || id.ino != b->id.ino))
+		ret = -ESTALE;
+	if (!ret)
+		ret = lock_whole(fd, excl ? F_WRLCK : F_RDLCK);
+	if (ret)
+		goto fail;
+	f->fd = fd;
+	return 0;
+fail:
+	if (ret == -EBUSY)
+		explain_busy(f, err, err_len);
+	else
+		snprintf(err, err_len, "cannot claim: %s", strerror(-ret));
+	prefix_err(b->name, err, err_len);
+	if (fd >= 0)
+		close(fd);
+	return ret;
+}
+
+/*
+ * A ring drops its reference to the file some time after it was told to, so the
+ * lock is given up here, where no io is in flight.
+ */
+static void release_file(struct backend *b)
+{
+	struct file_backend *f = file_of(b);
+
+	lock_whole(f->fd, F_UNLCK);
+	close(f->fd);
+	f->fd = -1;
+}
+
+static int rescan_file(struct backend *b, uint64_t *size)
+{
+	int ret = file_probe_size(file_of(b), size);
+
+	if (!ret)
+		*size = align_down(*size, b->info.block_size);
+	return ret;
+}
+
+const struct backend_ops file_backend = {
+	.name = "file",
+	.open = open_file,
+	.close = close_file,
+	.claim = claim_file,
+	.release = release_file,
+	.attach = file_io_attach,
+	.detach = file_io_detach,
+	.submit = file_io_submit,
+	.rescan = rescan_file,
+};

@@ -1,0 +1,453 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "backend/file_io.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/fs.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+
+#include "base/iov.h"
+
+/* Linux 6.12; the headers of Debian 12 do not have it. */
+#ifndef BLOCK_URING_CMD_DISCARD
+#define BLOCK_URING_CMD_DISCARD _IO(0x12, 0)
+#endif
+
+/* What one entry moves at most; the rest is its continuation. */
+#define MAX_TRANSFER ((size_t)1 << 30)
+
+/*
+ * For write zeroes where nothing else works.  Never written to; not const only
+ * so that it takes no room in the program's file.
+ */
+#define ZEROES_SIZE ((size_t)256 << 10)
+static char zeroes[ZEROES_SIZE] __attribute__((aligned(4096)));
+
+static void start_rw(struct file_port *fp, struct io *io);
+static void start_next_range(struct file_port *fp);
+
+static struct file_port *port_of(const struct io *io)
+{
+	return container_of(io->port, struct file_port, port);
+}
+
+static uint64_t bytes_left(const struct io *io)
+{
+	return io->length - io->moved;
+}
+
+/* One entry on the file, told to io->uring. */
+static struct io_uring_sqe *prepare(struct file_port *fp, struct io *io, int op,
+				    const void *addr, size_t len)
+{
+	struct io_uring_sqe *sqe = uring_sqe(fp->ring);
+
+	io_uring_prep_rw(op, sqe, fp->place, addr, (unsigned)len,
+			 io->offset + io->moved);
+	sqe->flags |= IOSQE_FIXED_FILE;
+	uring_sqe_done(sqe, &io->uring);
+	return sqe;
+}
+
+/* -- reads and writes ---------------------------------------------------- */
+
+static void queue_rw(struct file_port *fp, struct io *io)
+{
+	struct io_uring_sqe *sqe;
+
+	if (likely(io->nr_iov == 1))
+		sqe = prepare(fp, io,
+			      io->op == IO_READ ? IORING_OP_READ :
+						  IORING_OP_WRITE,
+			      io->iov->iov_base,
+			      MIN(io->iov->iov_len, MAX_TRANSFER));
+	else
+		sqe = prepare(fp, io,
+			      io->op == IO_READ ? IORING_OP_READV :
+						  IORING_OP_WRITEV,
+			      io->iov, MIN(io->nr_iov, (unsigned)IOV_MAX));
+	if (io->op == IO_WRITE && io->flags & IO_FUA)
+		sqe->rw_flags = RWF_DSYNC;
+}
+
+/*
+ * Take @res bytes as done.  Returns 1 when there is more to do, 0 at the end,
+ * or -errno.  A transfer of nothing is the end of a file that was cut off, and
+ * so is one that stops inside a block.
+ */
+static int advance(struct file_port *fp, struct io *io, int res)
+{
+	if (res < 0)
+		return res;
+	if (!res || (size_t)res & fp->len_mask)
+		return -EIO;
+	assert((uint64_t)res <= bytes_left(io));
+	if (io->iov)
+		iov_pull(&io->iov, &io->nr_iov, NULL, (size_t)res);
+	io->moved += (uint64_t)res;
+	return bytes_left(io) ? 1 : 0;
+}
+
+static void continue_rw(struct io *io, int res)
+{
+	struct file_port *fp = port_of(io);
+
+	if (res == -EAGAIN || res == -EINTR) {
+		queue_rw(fp, io);
+		return;
+	}
+	res = advance(fp, io, res);
+	if (res > 0)
+		start_rw(fp, io);
+	else
+		io->done(io, res);
+}
+
+static void rw_done(struct uring_op *op, int res)
+{
+	struct io *io = container_of(op, struct io, uring);
+
+	if (likely(res >= 0 && (uint64_t)res == bytes_left(io)))
+		io->done(io, 0);
+	else
+		continue_rw(io, res);
+}
+
+static void queue_bounced(struct file_port *fp, struct io *io)
+{
+	struct io_uring_sqe *sqe;
+	size_t len = MIN(bytes_left(io), BOUNCE_SIZE);
+
+	if (io->op == IO_READ) {
+		prepare(fp, io, IORING_OP_READ, io->bounce, len);
+		return;
+	}
+	iov_copy_out(io->iov, io->nr_iov, 0, io->bounce, len);
+	sqe = prepare(fp, io, IORING_OP_WRITE, io->bounce, len);
+	if (io->flags & IO_FUA)
+		sqe->rw_flags = RWF_DSYNC;
+}
+
+static void bounced_done(struct uring_op *op, int res)
+{
+	struct io *io = container_of(op, struct io, uring);
+	struct file_port *fp = port_of(io);
+
+	if (res == -EAGAIN || res == -EINTR) {
+		queue_bounced(fp, io);
+		return;
+	}
+	if (io->op == IO_READ && res > 0)
+		iov_copy_in(io->iov, io->nr_iov, 0, io->bounce, (size_t)res);
+	res = advance(fp, io, res);
+	if (res > 0) {
+		queue_bounced(fp, io);
+		return;
+	}
+	bounce_put(fp->bounce, io->bounce);
+	io->done(io, res);
+}
+
+static void start_bounced(struct turn_item *item)
+{
+	struct io *io = container_of(item, struct io, item);
+	struct file_port *fp = port_of(io);
+
+	io->bounce = bounce_get(fp->bounce);
+	if (io->bounce)
+		queue_bounced(fp, io);
+	else
+		bounce_wait(fp->bounce, item);
+}
+
+/* Are all buffers such that the disk can reach them? */
+static bool is_reachable(const struct file_port *fp, const struct io *io)
+{
+	uintptr_t bits = 0;
+
+	for (unsigned i = 0; i < io->nr_iov; i++)
+		bits |= ((uintptr_t)io->iov[i].iov_base & fp->mem_mask) |
+			(io->iov[i].iov_len & fp->len_mask);
+	return !bits;
+}
+
+static void start_rw(struct file_port *fp, struct io *io)
+{
+	if (likely(is_reachable(fp, io))) {
+		io->uring.done = rw_done;
+		queue_rw(fp, io);
+		return;
+	}
+	io->uring.done = bounced_done;
+	turn_item_init(&io->item, start_bounced);
+	start_bounced(&io->item);
+}
+
+/* -- flushes --------------------------------------------------------------- */
+
+static void queue_fsync(struct file_port *fp)
+{
+	struct io_uring_sqe *sqe = uring_sqe(fp->ring);
+
+	io_uring_prep_fsync(sqe, fp->place, IORING_FSYNC_DATASYNC);
+	sqe->flags |= IOSQE_FIXED_FILE;
+	uring_sqe_done(sqe, &fp->fsync);
+}
+
+static void start_fsync(struct turn_item *item)
+{
+	struct file_port *fp = container_of(item, struct file_port,
+					    start_fsync);
+
+	if (!list_empty(&fp->flushing) || list_empty(&fp->flushes))
+		return;
+	list_splice_tail(&fp->flushing, &fp->flushes);
+	fp->nr_fsyncs++;
+	queue_fsync(fp);
+}
+
+static void fsync_done(struct uring_op *op, int res)
+{
+	struct file_port *fp = container_of(op, struct file_port, fsync);
+	struct list served, *l;
+
+	if (res == -EAGAIN || res == -EINTR) {
+		queue_fsync(fp);
+		return;
+	}
+	list_init(&served);
+	list_splice_tail(&served, &fp->flushing);
+	start_fsync(&fp->start_fsync);
+	while ((l = list_pop(&served))) {
+		struct io *io = list_entry(l, struct io, item.link);
+
+		io->done(io, res);
+	}
+}
+
+static void start_flush(struct file_port *fp, struct io *io)
+{
+	list_add_tail(&fp->flushes, &io->item.link);
+	worker_add(fp->port.worker, TURN_DONE, &fp->start_fsync);
+}
+
+/* -- discard and write zeroes ---------------------------------------------- */
+
+static void queue_fallocate(struct file_port *fp, struct io *io, int mode)
+{
+	struct io_uring_sqe *sqe = uring_sqe(fp->ring);
+
+	io_uring_prep_fallocate(sqe, fp->place, mode, (off_t)io->offset,
+				(off_t)io->length);
+	sqe->flags |= IOSQE_FIXED_FILE;
+	uring_sqe_done(sqe, &io->uring);
+}
+
+static void queue_discard(struct file_port *fp, struct io *io)
+{
+	struct io_uring_sqe *sqe = uring_sqe(fp->ring);
+
+	io_uring_prep_rw(IORING_OP_URING_CMD, sqe, fp->place, NULL, 0, 0);
+	sqe->cmd_op = BLOCK_URING_CMD_DISCARD;
+	sqe->addr = io->offset;
+	sqe->addr3 = io->length;
+	sqe->flags |= IOSQE_FIXED_FILE;
+	uring_sqe_done(sqe, &io->uring);
+}
+
+static void queue_range(struct file_port *fp, struct io *io)
+{
+	switch ((enum file_step)io->step) {
+	case FILE_STEP_DISCARD:
+		queue_discard(fp, io);
+		break;
+	case FILE_STEP_DISCARD_IOCTL:
+		blocking_submit(&fp->blocking, io);
+		break;
+	case FILE_STEP_PUNCH:
+		queue_fallocate(fp, io,
+				FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE);
+		break;
+	case FILE_STEP_ZERO:
+		queue_fallocate(fp, io,
+				FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE);
+		break;
+	case FILE_STEP_WRITE:
+		prepare(fp, io, IORING_OP_WRITE, zeroes,
+			MIN(bytes_left(io), ZEROES_SIZE));
+		break;
+	}
+}
+
+static enum file_step *best_step(struct file_port *fp, const struct io *io)
+{
+	if (io->op == IO_DISCARD)
+		return &fp->discard_step;
+	if (io->flags & IO_UNMAP && fp->file->backend.info.can_unmap)
+		return &fp->unmap_step;
+	return &fp->zero_step;
+}
+
+/*
+ * The way to try after one that does not exist here.  A discard ends there: it
+ * need not do anything.  Returns false when there is none.
+ */
+static bool next_step(struct file_port *fp, struct io *io, int res)
+{
+	if (res != -EOPNOTSUPP && res != -EINVAL && res != -ENOSYS)
+		return false;
+	if (io->step == FILE_STEP_DISCARD_IOCTL || io->step == FILE_STEP_WRITE)
+		return false;
+	if (io->op == IO_DISCARD && io->step == FILE_STEP_PUNCH)
+		return false;
+	io->step++;
+	if (res != -EINVAL)
+		*best_step(fp, io) = io->step;
+	return true;
+}
+
+static void finish_range(struct io *io, int res)
+{
+	struct file_port *fp = port_of(io);
+
+	fp->range = NULL;
+	start_next_range(fp);
+	if (!res && io->op == IO_WRITE_ZEROES && io->flags & IO_FUA)
+		start_flush(fp, io);
+	else
+		io->done(io, res);
+}
+
+static void range_done(struct uring_op *op, int res)
+{
+	struct io *io = container_of(op, struct io, uring);
+	struct file_port *fp = port_of(io);
+
+	if (res == -EAGAIN || res == -EINTR || next_step(fp, io, res)) {
+		queue_range(fp, io);
+		return;
+	}
+	if (io->step == FILE_STEP_WRITE) {
+		res = advance(fp, io, res);
+		if (res > 0) {
+			queue_range(fp, io);
+			return;
+		}
+	}
+	finish_range(io, res);
+}
+
+static void start_next_range(struct file_port *fp)
+{
+	struct list *l = list_pop(&fp->ranges);
+	struct io *io;
+
+	if (!l)
+		return;
+	io = list_entry(l, struct io, item.link);
+	fp->range = io;
+	io->iov = NULL;
+	io->uring.done = range_done;
+	io->step = *best_step(fp, io);
+	queue_range(fp, io);
+}
+
+static void start_range(struct file_port *fp, struct io *io)
+{
+	list_add_tail(&fp->ranges, &io->item.link);
+	if (!fp->range)
+		start_next_range(fp);
+}
+
+static int call_discard(struct io *io)
+{
+	uint64_t range[2] = {io->offset, io->length};
+
+	return ioctl(port_of(io)->file->fd, BLKDISCARD, range) ? -errno : 0;
+}
+
+/* -- the port -------------------------------------------------------------- */
+
+void file_io_submit(struct port *p, struct io *io)
+{
+	struct file_port *fp = container_of(p, struct file_port, port);
+
+	io->moved = 0;
+	switch (io->op) {
+	case IO_READ:
+	case IO_WRITE:
+		start_rw(fp, io);
+		break;
+	case IO_FLUSH:
+		start_flush(fp, io);
+		break;
+	case IO_DISCARD:
+	case IO_WRITE_ZEROES:
+		start_range(fp, io);
+		break;
+	case IO_NR_OPS:
+		break;
+	}
+}
+
+static void init_port(struct file_port *fp, const struct file_backend *f,
+		      struct worker *w)
+{
+	fp->file = f;
+	fp->ring = worker_io_ring(w);
+	fp->mem_mask = f->mem_align - 1;
+	fp->len_mask = f->len_align - 1;
+	list_init(&fp->flushes);
+	list_init(&fp->flushing);
+	list_init(&fp->ranges);
+	fp->fsync.done = fsync_done;
+	turn_item_init(&fp->start_fsync, start_fsync);
+	blocking_init(&fp->blocking, w, call_discard, finish_range);
+	fp->discard_step = FILE_STEP_PUNCH;
+	if (f->backend.id.is_block)
+		fp->discard_step = FILE_STEP_DISCARD;
+	fp->unmap_step = FILE_STEP_PUNCH;
+	fp->zero_step = FILE_STEP_ZERO;
+}
+
+int file_io_attach(struct backend *b, struct worker *w, struct port **out)
+{
+	const struct file_backend *f =
+		container_of(b, struct file_backend, backend);
+	struct file_port *fp = calloc(1, sizeof(*fp));
+	int ret;
+
+	if (!fp)
+		return -ENOMEM;
+	init_port(fp, f, w);
+	if (fp->mem_mask | fp->len_mask) {
+		ret = bounce_open(w, &fp->bounce);
+		if (ret)
+			goto fail;
+	}
+	ret = uring_add_file(fp->ring, f->fd);
+	if (ret < 0)
+		goto fail;
+	fp->place = ret;
+	*out = &fp->port;
+	return 0;
+fail:
+	bounce_close(fp->bounce);
+	free(fp);
+	return ret;
+}
+
+void file_io_detach(struct port *p)
+{
+	struct file_port *fp = container_of(p, struct file_port, port);
+
+	assert(!fp->range && list_empty(&fp->ranges));
+	assert(list_empty(&fp->flushing) && list_empty(&fp->flushes));
+	list_del(&fp->start_fsync.link);
+	uring_drop_file(fp->ring, fp->place);
+	bounce_close(fp->bounce);
+	free(fp);
+}

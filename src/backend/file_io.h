@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Ios on a file or block device, through a worker's io_uring. */
+#pragma once
+
+#include "backend/blocking.h"
+#include "backend/bounce.h"
+#include "backend/file_probe.h"
+
+/*
+ * Theory of operation: three ways of an io
+ *
+ * Reads and writes are one entry each.  The kernel does them without waiting,
+ * straight into the guest's memory.  Where that memory is not aligned as the
+ * disk demands, they go through bounce buffers, piece by piece.
+ *
+ * Flushes are collected during the turn, and one fsync serves them all.  Those
+ * that come while it runs wait for the next, as it may have begun before the
+ * writes that they follow.
+ *
+ * Discard and write zeroes take a thread of the kernel's (or of ours, where
+ * only an ioctl can do it) for as long as the disk likes.  One of them runs at
+ * a time, others wait, so that with the fsync a disk never has more than two
+ * such threads and leaves some for its neighbours.  How a range is emptied is
+ * tried from the best way to the one that always works, and remembered.
+ */
+enum file_step {
+	FILE_STEP_DISCARD,	 /* block device, Linux 6.12 and later */
+	FILE_STEP_DISCARD_IOCTL, /* block device */
+	FILE_STEP_PUNCH,	 /* reads zero, and gives the space back */
+	FILE_STEP_ZERO,		 /* reads zero, and may keep the space */
+	FILE_STEP_WRITE,	 /* write zeroes, by and by */
+};
+
+struct file_port {
+	/* set by attach, then constant */
+	struct port port;
+	const struct file_backend *file;
+	struct uring *ring;
+	int place;		/* of the file in the ring's table */
+	uintptr_t mem_mask;	/* bits that no buffer's address has */
+	size_t len_mask;	/* and no length or offset */
+	struct bounce *bounce;	/* NULL when no io ever needs one */
+
+	/* worker only */
+	struct list flushes;	/* of io.item.link: for the next fsync */
+	struct list flushing;	/* served by the one that runs */
+	struct uring_op fsync;
+	struct turn_item start_fsync;
+	unsigned long nr_fsyncs; /* started so far */
+
+	struct list ranges;	/* of io.item.link: discards, write zeroes */
+	struct io *range;	/* the one that runs */
+	enum file_step discard_step; /* the best way known to work */
+	enum file_step unmap_step;
+	enum file_step zero_step;
+	struct blocking blocking;
+};
+
+/* As in struct backend_ops.  Worker only. */
+int file_io_attach(struct backend *b, struct worker *w, struct port **out);
+void file_io_detach(struct port *p);
+void file_io_submit(struct port *p, struct io *io);

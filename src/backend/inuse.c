@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "backend/inuse.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "backend/sysblock.h"
+
+static void set_id(struct backend_id *id, const struct stat *st)
+{
+	id->is_block = S_ISBLK(st->st_mode);
+	id->dev = id->is_block ? st->st_rdev : st->st_dev;
+	id->ino = id->is_block ? 0 : st->st_ino;
+}
+
+int inuse_identify(int fd, struct backend_id *id)
+{
+	struct stat st;
+
+	if (fstat(fd, &st))
+		return -errno;
+	set_id(id, &st);
+	return 0;
+}
+
+/* Would using the thing at @path be using @id? */
+static bool path_overlaps(const char *path, const struct backend_id *id)
+{
+	struct backend_id other;
+	struct stat st;
+
+	if (stat(path, &st))
+		return false;
+	set_id(&other, &st);
+	if (other.is_block != id->is_block)
+		return false;
+	if (id->is_block)
+		return sysblock_overlap(other.dev, id->dev);
+	return other.dev == id->dev && other.ino == id->ino;
+}
+
+/*
+ * Some file systems (btrfs) have a device number of their own, so the name of
+ * the mounted device is looked at as well.
+ */
+static bool mount_overlaps(char *line, const struct backend_id *id,
+			   char *where, size_t len)
+{
+	char source[PATH_MAX], point[PATH_MAX];
+	const char *rest = strstr(line, " - ");
+	unsigned maj, min;
+
+	if (!rest || sscanf(line, "%*d %*d %u:%u %*s %4095s", &maj, &min,
+			    point) != 3)
+		return false;
+	if (sscanf(rest, " - %*s %4095s", source) != 1)
+		return false;
+	if (!(maj && sysblock_overlap(makedev(maj, min), id->dev)) &&
+	    !(source[0] == '/' && path_overlaps(source, id)))
+		return false;
+	snprintf(where, len, "%s", point);
+	return true;
+}
+
+static bool is_mounted(const struct backend_id *id, char *where, size_t len)
+{
+	FILE *f = fopen("/proc/self/mountinfo", "re");
+	char *line = NULL;
+	bool found = false;
+	size_t size = 0;
+
+	if (!f)
+		return false;
+	while (!found && getline(&line, &size, f) > 0)
+		found = mount_overlaps(line, id, where, len);
+	free(line);
+	fclose(f);
+	return found;
+}
+
+static bool is_swap(const struct backend_id *id)
+{
+	FILE *f = fopen("/proc/swaps", "re");
+	char line[PATH_MAX + 128], path[PATH_MAX];
+	bool found = false;
+
+	if (!f)
+		return false;
+	while (!found && fgets(line, sizeof(line), f))
+		found = sscanf(line, "%4095s", path) == 1 && path[0] == '/' &&
+			path_overlaps(path, id);
+	fclose(f);
+	return found;
+}
+
+int inuse_by_host(const struct backend_id *id, char *err, size_t err_len)
+{
+	char who[PATH_MAX];
+
+	if (is_swap(id)) {
+		snprintf(err, err_len, "is swap space of this host");
+		return -EBUSY;
+	}
+	if (!id->is_block)
+		return 0;
+	if (is_mounted(id, who, sizeof(who))) {
+		snprintf(err, err_len, "is mounted on %s", who);
+		return -EBUSY;
+	}
+	if (sysblock_holder(id->dev, who, sizeof(who))) {
+		snprintf(err, err_len, "is part of /dev/%s", who);
+		return -EBUSY;
+	}
+	return 0;
+}
+
+static bool has_open(const char *pid, const struct backend_id *id)
+{
+	char path[PATH_MAX];
+	const struct dirent *e;
+	bool found = false;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%s/fd", pid);
+	dir = opendir(path);
+	if (!dir)
+		return false;
+	while (!found && (e = readdir(dir))) {
+		if (e->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof(path), "/proc/%s/fd/%s", pid, e->d_name);
+		found = path_overlaps(path, id);
+	}
+	closedir(dir);
+	return found;
+}
+
+static void read_comm(const char *pid, char *comm, size_t len)
+{
+	char path[300];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%s/comm", pid);
+	f = fopen(path, "re");
+	if (!f || !fgets(comm, (int)len, f))
+		snprintf(comm, len, "?");
+	comm[strcspn(comm, "\n")] = '\0';
+	if (f)
+		fclose(f);
+}
+
+bool inuse_by_process(const struct backend_id *id, char *buf, size_t len)
+{
+	DIR *dir = opendir("/proc");
+	const struct dirent *e;
+	bool found = false;
+	char comm[64];
+
+	if (!dir)
+		return false;
+	while (!found && (e = readdir(dir))) {
+		if (!isdigit((unsigned char)e->d_name[0]) ||
+		    atoi(e->d_name) == getpid() || !has_open(e->d_name, id))
+			continue;
+		found = true;
+		read_comm(e->d_name, comm, sizeof(comm));
+		snprintf(buf, len, "pid %s (%s)", e->d_name, comm);
+	}
+	closedir(dir);
+	return found;
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Does the host itself use this storage, and who else has it open? */
+#pragma once
+
+#include "backend/backend.h"
+
+/*
+ * Returns 0, or -EBUSY with a sentence in @err when the storage is mounted, is
+ * swap, or is part of a mapped device or RAID; for a disk also when one of its
+ * partitions is, and for a partition when its disk is.  May block.
+ */
+int inuse_by_host(const struct backend_id *id, char *err, size_t err_len);
+
+/*
+ * Another process that has it open, as "pid 12 (qemu)": false when there is
+ * none that we may see.  May block.
+ */
+bool inuse_by_process(const struct backend_id *id, char *buf, size_t len);
+
+/* The identity of what was opened.  Returns 0 or -errno. */
+int inuse_identify(int fd, struct backend_id *id);
