@@ -20,6 +20,7 @@ libvringd_a_SOURCES = \
 	src/backend/inuse.c \
 	src/backend/inuse.h \
 	src/backend/io.h \
+	src/backend/kinds.c \
 	src/backend/kinds.def \
 	src/backend/kinds.h \
 	src/backend/magic.c \
