@@ -55,6 +55,8 @@ unit_tests_SOURCES = \
 	tests/lib/loopdev.h \
 	tests/lib/ringmem.c \
 	tests/lib/ringmem.h \
+	tests/lib/sessionrig.c \
+	tests/lib/sessionrig.h \
 	tests/lib/sessiontest.c \
 	tests/lib/sessiontest.h \
 	tests/unit/backend/test_backend.c \
@@ -87,6 +89,7 @@ unit_tests_SOURCES = \
 	tests/unit/run/test_offload.c \
 	tests/unit/run/test_uring.c \
 	tests/unit/run/test_worker.c \
+	tests/unit/vhost/test_handlers.c \
 	tests/unit/vhost/test_link.c \
 	tests/unit/vhost/test_memmap.c \
 	tests/unit/vhost/test_proto.c \

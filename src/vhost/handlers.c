@@ -35,8 +35,7 @@ static struct session_queue *queue_of(struct session *s,
 	return &s->queues[proto_ring_index(m)];
 }
 
-/* ---- features -------------------------------------------------------------
- */
+/* ---- features ---- */
 
 static int get_features(struct session *s, struct proto_msg *m)
 {
@@ -139,8 +138,7 @@ static int reset_owner(struct session *s, struct proto_msg *m)
 	return session_wait_for(s, SESSION_WAIT_QUEUES, m, finish_reset_owner);
 }
 
-/* ---- memory ---------------------------------------------------------------
- */
+/* ---- memory ---- */
 
 static struct memmap_range range_of(const struct vhost_user_mem_region *r)
 {
@@ -289,8 +287,7 @@ static int rem_mem_reg(struct session *s, struct proto_msg *m)
 	return session_wait_for(s, SESSION_WAIT_MEMORY, m, NULL);
 }
 
-/* ---- rings ----------------------------------------------------------------
- */
+/* ---- rings ---- */
 
 static int set_vring_num(struct session *s, struct proto_msg *m)
 {
@@ -449,8 +446,7 @@ static int set_vring_enable(struct session *s, struct proto_msg *m)
 	return 0;
 }
 
-/* ---- config space ---------------------------------------------------------
- */
+/* ---- config space ---- */
 
 /*
  * Where in config space, or -EINVAL.  Two habits of front-ends are harmless:
@@ -515,8 +511,7 @@ static int set_config(struct session *s, struct proto_msg *m)
 	return 0;
 }
 
-/* ---- the table ------------------------------------------------------------
- */
+/* ---- the table ---- */
 
 typedef int handler(struct session *s, struct proto_msg *m);
 

@@ -33,8 +33,7 @@ struct link {
 	uint8_t out[PROTO_REPLY_MAX];
 };
 
-/* ---- what to wait for -----------------------------------------------------
- */
+/* ---- what to wait for ---- */
 
 static void watch_hangup(struct link *l, bool on)
 {
@@ -72,8 +71,7 @@ static void end_session(struct link *l)
 	update_watchers(l);
 }
 
-/* ---- replies --------------------------------------------------------------
- */
+/* ---- replies ---- */
 
 static void flush_reply(struct link *l)
 {
@@ -170,8 +168,7 @@ static void answer(struct link *l, int result)
 	finish_message(l, result);
 }
 
-/* ---- messages -------------------------------------------------------------
- */
+/* ---- messages ---- */
 
 static void handle_message(struct link *l)
 {
@@ -314,8 +311,7 @@ static void on_wake(struct wake *k)
 	end_session(l);
 }
 
-/* ---- life -----------------------------------------------------------------
- */
+/* ---- life ---- */
 
 static void end_link(struct link *l)
 {

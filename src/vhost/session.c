@@ -18,8 +18,7 @@
 
 static void settle(struct session *s);
 
-/* ---- descriptors ----------------------------------------------------------
- */
+/* ---- descriptors ---- */
 
 void session_keep_fd(int *kept, int fd)
 {
@@ -34,8 +33,7 @@ int session_copy_fd(int fd, int *copy)
 	return fd >= 0 && *copy < 0 ? -errno : 0;
 }
 
-/* ---- life -----------------------------------------------------------------
- */
+/* ---- life ---- */
 
 static void map_gone(void *ctx)
 {
@@ -152,8 +150,7 @@ void session_close(struct session *s)
 	end_when_idle(s);
 }
 
-/* ---- waiting --------------------------------------------------------------
- */
+/* ---- waiting ---- */
 
 static bool is_over(const struct session *s, enum session_wait wait)
 {
@@ -208,8 +205,7 @@ int session_refuse(struct session *s, int err, const char *fmt, ...)
 	return err;
 }
 
-/* ---- features -------------------------------------------------------------
- */
+/* ---- features ---- */
 
 /*
  * ANY_LAYOUT, for drivers from before virtio 1.0, as our device models take
@@ -238,8 +234,7 @@ uint64_t session_protocol_features(const struct session *s)
 	return features;
 }
 
-/* ---- queues: ready, lent, stopped -----------------------------------------
- */
+/* ---- queues: ready, lent, stopped ---- */
 
 static bool is_ready(const struct session *s, const struct session_queue *q)
 {
@@ -422,8 +417,7 @@ int session_change(struct session *s, unsigned index,
 	return queue_change(q->queue, change);
 }
 
-/* ---- memory ---------------------------------------------------------------
- */
+/* ---- memory ---- */
 
 /* The old map lives on until its last request is done, see memmap.h. */
 int session_set_map(struct session *s, struct memmap *m)
@@ -446,8 +440,7 @@ int session_set_map(struct session *s, struct memmap *m)
 	return err;
 }
 
-/* ---- facts ----------------------------------------------------------------
- */
+/* ---- facts ---- */
 
 struct queue *session_queue(const struct session *s, unsigned index)
 {

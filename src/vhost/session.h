@@ -135,7 +135,7 @@ struct session_facts {
 /* Home only. */
 void session_facts(const struct session *s, struct session_facts *f);
 
-/* ---- what follows is for handlers and link ------------------------------ */
+/* ---- what follows is for handlers and link ---- */
 
 /* What a message waits for before it is answered. */
 enum session_wait {

@@ -13,8 +13,7 @@
 #include "base/counters.h"
 #include "iotest.h"
 
-/* ---- the target of the session --------------------------------------------
- */
+/* ---- the target of the session ---- */
 
 #define SAW(t, what)                                   \
 	do {                                           \
@@ -142,8 +141,7 @@ static const struct session_ops ops = {
 	.ended = ended,
 };
 
-/* ---- both ends ------------------------------------------------------------
- */
+/* ---- both ends ---- */
 
 struct open_args {
 	struct sessiontest *t;
