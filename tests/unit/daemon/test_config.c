@@ -49,27 +49,27 @@ static struct config *accept(const char *text)
 }
 
 /* The whole of what is printed must be @expected. */
+static void expect_errors(const char *expected)
+{
+	char *said = errors_text();
+
+	cr_assert_str_eq(said, expected, "said:\n%s", said);
+	free(said);
+}
+
 static void refuse(const char *text, const char *expected)
 {
 	struct config *c = NULL;
 
 	cr_assert_eq(parse(text, &c), -EINVAL, "took %s", text);
 	cr_assert_null(c);
-
-	char *said = errors_text();
-
-	cr_assert_str_eq(said, expected, "for %s said:\n%s", text, said);
-	free(said);
+	expect_errors(expected);
 }
 
 static void warn(const char *text, const char *expected)
 {
 	config_free(accept(text));
-
-	char *said = errors_text();
-
-	cr_assert_str_eq(said, expected, "for %s said:\n%s", text, said);
-	free(said);
+	expect_errors(expected);
 }
 
 Test(config, takes_an_empty_file_and_fills_the_defaults)
@@ -577,13 +577,13 @@ Test(config, loads_a_file_and_says_why_it_cannot)
 	close(fd);
 	cr_assert_eq(config_load(path, &c, &errs), -EFBIG);
 	snprintf(expected, sizeof(expected), "%s: larger than 8 MiB\n", path);
-	cr_assert_str_eq(errors_text(), expected);
+	expect_errors(expected);
 	forget_errors();
 	unlink(path);
 	cr_assert_eq(config_load(path, &c, &errs), -ENOENT);
 	snprintf(expected, sizeof(expected),
 		 "%s: cannot read: No such file or directory\n", path);
-	cr_assert_str_eq(errors_text(), expected);
+	expect_errors(expected);
 	forget_errors();
 	cr_assert_eq(config_load("/tmp", &c, &errs), -EISDIR);
 }

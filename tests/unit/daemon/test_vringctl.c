@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -258,6 +259,8 @@ static void check_as_nobody(void)
 		expect_part("status", 2, "it is for group root (mode 0600)");
 	cr_assert_eq(setresuid(0, 0, 0), 0);
 	cr_assert_eq(setresgid(0, 0, 0), 0);
+	/* A change of user ends it, and a leak sanitizer needs it. */
+	cr_assert_eq(prctl(PR_SET_DUMPABLE, 1), 0);
 	if (!can_run)
 		cr_skip_test("others cannot reach the build directory");
 }
