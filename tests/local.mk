@@ -49,6 +49,7 @@ unit_tests_SOURCES = \
 	tests/fuzz/fuzz.h \
 	tests/fuzz/fuzz_config.c \
 	tests/fuzz/fuzz_proto.c \
+	tests/fuzz/fuzz_split.c \
 	tests/lib/iotest.c \
 	tests/lib/iotest.h \
 	tests/lib/loopdev.c \
@@ -117,7 +118,8 @@ fuzzers =
 if FUZZ
 fuzzers += \
 	fuzz-config \
-	fuzz-proto
+	fuzz-proto \
+	fuzz-split
 fuzz_ldflags = $(AM_LDFLAGS) -fsanitize=fuzzer
 fuzz_config_SOURCES = tests/fuzz/entry.c tests/fuzz/fuzz.h \
 	tests/fuzz/fuzz_config.c
@@ -129,6 +131,11 @@ fuzz_proto_SOURCES = tests/fuzz/entry.c tests/fuzz/fuzz.h \
 fuzz_proto_CPPFLAGS = $(AM_CPPFLAGS) -DFUZZ_TARGET=fuzz_proto
 fuzz_proto_LDFLAGS = $(fuzz_ldflags)
 fuzz_proto_LDADD = $(vringd_libs)
+fuzz_split_SOURCES = tests/fuzz/entry.c tests/fuzz/fuzz.h \
+	tests/fuzz/fuzz_split.c tests/lib/ringmem.c tests/lib/ringmem.h
+fuzz_split_CPPFLAGS = $(AM_CPPFLAGS) -DFUZZ_TARGET=fuzz_split
+fuzz_split_LDFLAGS = $(fuzz_ldflags)
+fuzz_split_LDADD = $(vringd_libs)
 noinst_PROGRAMS += $(fuzzers)
 endif
 

@@ -10,6 +10,7 @@
 
 #include "base/iov.h"
 #include "base/util.h"
+#include "fuzz.h"
 #include "ringmem.h"
 #include "vhost/split.h"
 
@@ -953,4 +954,11 @@ Test(split, loses_no_kick_and_no_call_between_two_threads)
 		pthread_join(t, NULL);
 		cr_assert_not(bell.failed);
 	}
+}
+
+/* ---- what the fuzzer knows ---- */
+
+Test(split, keeps_its_promises_for_the_whole_corpus)
+{
+	cr_assert_geq(fuzz_corpus("split", fuzz_split), 38);
 }
