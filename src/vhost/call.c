@@ -87,7 +87,9 @@ static void write_done(struct uring_op *op, int res)
 	 * EAGAIN: there is no room, so somebody has not yet heard of calls
 	 * before, and will look.  Anything else will not get better.
 	 */
-	if (res < 0 && res != -EAGAIN && res != -EINTR)
+	if (res == -EINTR)
+		c->is_wanted = true;
+	else if (res < 0 && res != -EAGAIN)
 		c->is_broken = true;
 	if (c->is_wanted && !c->is_stopping)
 		call_send(c, c->worker);
