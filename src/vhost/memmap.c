@@ -128,7 +128,12 @@ static struct guard *guard_add(const void *start, size_t len)
 
 	if (g) {
 		atomic_store_explicit(&g->gone, false, memory_order_relaxed);
-		atomic_store_explicit(&g->len, len, memory_order_relaxed);
+		/*
+		 * After the 0 of guard_del(), so that nobody sees our length
+		 * and still the start of before: pairs with the acquire of the
+		 * length in guard_has().
+		 */
+		atomic_store_explicit(&g->len, len, memory_order_release);
 		/* Pairs with the first acquire of guard_has(). */
 		atomic_store_explicit(&g->start, (uintptr_t)start,
 				      memory_order_release);
@@ -141,11 +146,6 @@ static void guard_del(struct guard *g)
 {
 	pthread_mutex_lock(&guards_lock);
 	atomic_store_explicit(&g->start, 0, memory_order_relaxed);
-	/*
-	 * A length stored for the next user must not be seen with our start:
-	 * pairs with the fence of guard_has().
-	 */
-	atomic_thread_fence(memory_order_release);
 	pthread_mutex_unlock(&guards_lock);
 }
 
@@ -153,10 +153,9 @@ static void guard_del(struct guard *g)
 static bool guard_has(struct guard *g, uintptr_t addr)
 {
 	uintptr_t start = atomic_load_explicit(&g->start, memory_order_acquire);
-	size_t len = atomic_load_explicit(&g->len, memory_order_relaxed);
+	/* The start is read again after it: pairs with guard_add(). */
+	size_t len = atomic_load_explicit(&g->len, memory_order_acquire);
 
-	/* Pairs with the fence of guard_del(). */
-	atomic_thread_fence(memory_order_acquire);
 	return start && addr >= start && addr - start < len &&
 	       atomic_load_explicit(&g->start, memory_order_relaxed) == start;
 }

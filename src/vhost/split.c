@@ -459,9 +459,9 @@ static bool wants_call(const struct ring *r, uint16_t old, uint16_t new)
 {
 	if (r->event_idx)
 		return vring_need_event(load(used_event(r),
-					     memory_order_relaxed),
+					     memory_order_seq_cst),
 					new, old);
-	return !(load(&r->avail->flags, memory_order_relaxed) &
+	return !(load(&r->avail->flags, memory_order_seq_cst) &
 		 VRING_AVAIL_F_NO_INTERRUPT);
 }
 
@@ -476,31 +476,28 @@ bool split_publish(struct ring *r)
 	 * Used entries and the data they announce come before the index.
 	 * Pairs with the driver's read barrier after it loads the index
 	 * (virtio, "Receiving Used Buffers From The Device").
+	 *
+	 * And the index is out before wants_call() looks, so both are seq_cst:
+	 * pairs with the driver's full barrier between asking for calls and
+	 * looking at the index once more.  One of us sees the other.
 	 */
-	store(&r->used->idx, new, memory_order_release);
+	store(&r->used->idx, new, memory_order_seq_cst);
 	r->published = new;
-	/*
-	 * The index is out before we ask whether to call: pairs with the
-	 * driver's full barrier between asking for calls and looking at the
-	 * index once more.  One of us sees the other.
-	 */
-	atomic_thread_fence(memory_order_seq_cst);
 	return wants_call(r, old, new);
 }
 
 bool split_arm(struct ring *r)
 {
-	if (r->event_idx)
-		store(avail_event(r), r->last_avail, memory_order_relaxed);
-	else
-		store(&r->used->flags, 0, memory_order_relaxed);
 	/*
-	 * The wish is out before we look once more: pairs with the driver's
-	 * full barrier between storing the available index and reading the
-	 * wish.  One of us sees the other.
+	 * The wish is out before we look once more, so both are seq_cst: pairs
+	 * with the driver's full barrier between storing the available index
+	 * and reading the wish.  One of us sees the other.
 	 */
-	atomic_thread_fence(memory_order_seq_cst);
-	return split_has_work(r);
+	if (r->event_idx)
+		store(avail_event(r), r->last_avail, memory_order_seq_cst);
+	else
+		store(&r->used->flags, 0, memory_order_seq_cst);
+	return load(&r->avail->idx, memory_order_seq_cst) != r->last_avail;
 }
 
 void split_disarm(struct ring *r)
