@@ -102,9 +102,14 @@ unit_tests_CFLAGS = $(AM_CFLAGS) $(CRITERION_CFLAGS)
 unit_tests_LDADD = libfrontend.a $(vringd_libs) $(CRITERION_LIBS)
 
 # What crosses threads, without Criterion, so that it runs under TSan too.
-stress_programs = stress-run$(EXEEXT)
-check_PROGRAMS += stress-run
+stress_programs = \
+	stress-queue$(EXEEXT) \
+	stress-run$(EXEEXT)
+check_PROGRAMS += stress-queue stress-run
 TESTS += $(stress_programs)
+stress_queue_SOURCES = tests/stress/stress-queue.c tests/lib/ringmem.c \
+	tests/lib/ringmem.h
+stress_queue_LDADD = $(vringd_libs)
 stress_run_SOURCES = tests/stress/stress-run.c
 stress_run_LDADD = $(vringd_libs)
 
