@@ -137,9 +137,9 @@ static void end_when_idle(struct session *s)
 
 void session_close(struct session *s)
 {
-	assert(s->link);
 	if (s->closing)
 		return;
+	assert(s->link);
 	s->closing = true;
 	s->wait = SESSION_WAIT_NOTHING;
 

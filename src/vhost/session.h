@@ -98,8 +98,8 @@ int session_new(struct session **out, const struct session_params *p);
 
 /*
  * End the session: nothing more is read, all queues are drained.  ended()
- * follows, never inside this call.  May be called again.  Only for a session
- * with a link.  Home only.
+ * follows, never inside this call.  May be called again, also after that.
+ * Only for a session that got a link.  Home only.
  */
 void session_close(struct session *s);
 

@@ -125,6 +125,7 @@ static void ended(void *ctx, struct session *s)
 {
 	struct sessiontest *t = ctx;
 
+	session_close(s); /* which is late, and allowed */
 	session_free(s);
 	t->session = NULL;
 	SAW(t, ended++);
