@@ -419,7 +419,8 @@ Test(file, claims_what_it_opened_and_not_what_has_its_name, .init = start,
      .fini = stop)
 {
 	char moved[80];
-	struct backend *b;
+	struct backend *b, *second;
+	uint64_t size;
 	int fd;
 
 	snprintf(moved, sizeof(moved), "%s-moved", path);
@@ -429,7 +430,10 @@ Test(file, claims_what_it_opened_and_not_what_has_its_name, .init = start,
 	cr_assert_geq(fd, 0);
 	cr_assert_eq(backend_claim(b, err, sizeof(err)), 0, "%s", err);
 	close(fd);
-	cr_expect_eq(open_path(&b, path), -EINVAL);
+	cr_expect_eq(file_backend.rescan(b, &size), 0);
+	cr_expect_eq(size, SIZE);
+	cr_expect_eq(claim_as(&second, moved, ALONE), -EBUSY);
+	give_up(b);
 	cr_assert_eq(rename(moved, path), 0);
 }
 
