@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/util.h"
@@ -361,26 +363,29 @@ static int get_vring_base(struct session *s, struct proto_msg *m)
 
 /*
  * A client that gives us its own end of the link would never be seen to leave,
- * as we would hold it.  Asking for a socket's domain never blocks, whatever
- * the descriptor is.
+ * as we would hold it.  That end's peer is this process.  Other sockets are
+ * welcome: User-mode Linux is called through one.  Asking for the peer never
+ * blocks, whatever the descriptor is.
  */
-static int refuse_socket(struct session *s, const struct proto_msg *m)
+static int refuse_link(struct session *s, const struct proto_msg *m)
 {
-	int domain;
-	socklen_t len = sizeof(domain);
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
 
 	if (!m->nr_fds ||
-	    getsockopt(m->fds[0], SOL_SOCKET, SO_DOMAIN, &domain, &len) < 0)
+	    getsockopt(m->fds[0], SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 ||
+	    peer.pid != getpid())
 		return 0;
 	return session_refuse(s, -EINVAL,
-			      "the descriptor is a socket, not an eventfd");
+			      "the descriptor is a socket of ours, not an "
+			      "eventfd");
 }
 
 static int set_vring_kick(struct session *s, struct proto_msg *m)
 {
 	struct session_queue *q = queue_of(s, m);
 	struct queue_change change = {.what = QUEUE_CHANGE_KICK};
-	int err = refuse_socket(s, m);
+	int err = refuse_link(s, m);
 	int fd;
 
 	if (err)
@@ -402,7 +407,7 @@ static int set_call_or_err(struct session *s, struct proto_msg *m, int *kept,
 {
 	struct session_queue *q = queue_of(s, m);
 	struct queue_change change = {.what = what};
-	int err = refuse_socket(s, m);
+	int err = refuse_link(s, m);
 
 	if (err)
 		return err;

@@ -8,9 +8,12 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/unixsock.h"
 #include "base/util.h"
 #include "iotest.h"
 #include "sessionrig.h"
@@ -90,6 +93,54 @@ Test(handlers, takes_new_descriptors_while_the_ring_runs)
 		     0);
 	close(old_kick);
 	close(old_call);
+	rig_submit(&rig.q0, 0);
+	rig_expect_answer(&rig.q0);
+	rig_close();
+}
+
+/* A socket pair that another process made, as a VMM does. */
+static void make_foreign_pair(int sv[2])
+{
+	struct unixsock_fds fds = {0};
+	int way[2];
+	char c;
+
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, way), 0);
+
+	pid_t child = fork();
+
+	if (child == 0) {
+		socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, sv);
+		unixsock_send(way[1], "", 1, sv, 2);
+		_exit(0);
+	}
+	cr_assert_eq(unixsock_recv(way[0], &c, 1, &fds), 1);
+	cr_assert_eq(fds.nr, 2);
+	waitpid(child, NULL, 0);
+	sv[0] = fds.fd[0];
+	sv[1] = fds.fd[1];
+	close(way[0]);
+	close(way[1]);
+}
+
+Test(handlers, calls_through_a_socket_but_not_through_its_own)
+{
+	int sv[2];
+
+	rig_open();
+	rig_share();
+	cr_assert_neq(frontend_set_vring_fd(&rig.t.vmm,
+					    VHOST_USER_SET_VRING_CALL, 0,
+					    rig.t.vmm.fd),
+		      0);
+	make_foreign_pair(sv);
+	cr_assert_eq(frontend_start_queue(&rig.t.vmm, &rig.q0), 0);
+	cr_assert_eq(frontend_set_vring_fd(&rig.t.vmm,
+					   VHOST_USER_SET_VRING_CALL, 0, sv[0]),
+		     0);
+	close(sv[0]);
+	close(rig.q0.call);
+	rig.q0.call = sv[1];
 	rig_submit(&rig.q0, 0);
 	rig_expect_answer(&rig.q0);
 	rig_close();
