@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -25,6 +26,14 @@ int call_new(struct call **out, int fd)
 
 	if (!c)
 		return -ENOMEM;
+	/*
+	 * Without it the ring tries a write that could block many times before
+	 * it gives it to a thread.
+	 */
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags >= 0)
+		fcntl(fd, F_SETFL, flags | O_NONBLOCK);
 	c->fd = fd;
 	c->write.done = write_done;
 	c->cancel.done = cancel_done;

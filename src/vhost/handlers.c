@@ -120,6 +120,17 @@ static int get_queue_num(struct session *s, struct proto_msg *m)
 	return reply_u64(m, s->p.nr_queues);
 }
 
+/*
+ * The channel on which a front-end is told that the disk grew.  UML cannot do
+ * without the offer: it has an interrupt for its rings only if it made one for
+ * this channel.
+ */
+static int set_backend_req_fd(struct session *s, struct proto_msg *m)
+{
+	session_keep_fd(&s->backend_req, take_fd(m, 0));
+	return 0;
+}
+
 static int set_owner(struct session *s, struct proto_msg *m)
 {
 	(void)m;
@@ -541,6 +552,7 @@ static handler *const handlers[] = {
 	HANDLER(SET_VRING_ENABLE, set_vring_enable),
 	HANDLER(GET_CONFIG, get_config),
 	HANDLER(SET_CONFIG, set_config),
+	HANDLER(SET_BACKEND_REQ_FD, set_backend_req_fd),
 	HANDLER(GET_MAX_MEM_SLOTS, get_max_mem_slots),
 	HANDLER(ADD_MEM_REG, add_mem_reg),
 	HANDLER(REM_MEM_REG, rem_mem_reg),

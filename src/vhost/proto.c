@@ -70,7 +70,8 @@ static const struct proto_row rows[] = {
 	ROW(SET_VRING_ENABLE, VIRTIO, STATE, RING, SERVED),
 	ROW(SEND_RARP, VIRTIO, U64, NEEDS(RARP)),
 	ROW(NET_SET_MTU, VIRTIO, U64, NEEDS(MTU)),
-	ROW(SET_BACKEND_REQ_FD, VIRTIO, EMPTY, FDS(1, 1), NEEDS(BACKEND_REQ)),
+	ROW(SET_BACKEND_REQ_FD, VIRTIO, EMPTY, FDS(1, 1), NEEDS(BACKEND_REQ),
+	    SERVED),
 	ROW(IOTLB_MSG, VIRTIO, IOTLB, NEEDS(BACKEND_REQ)),
 	ROW(SET_VRING_ENDIAN, VIRTIO, STATE, RING, NEEDS(CROSS_ENDIAN)),
 	ROW(GET_CONFIG, VIRTIO, CONFIG, .reply = PROTO_REPLY_OWN_OR_EMPTY,
@@ -223,7 +224,8 @@ static int check_size(const struct proto_msg *m, const struct proto_row *row,
 		return refuse(why, -EBADMSG,
 			      "%u bytes of payload, it takes %u to %u", size,
 			      row->min, row->max);
-	if (size != right_size(m, row))
+	if (row->size == PROTO_SIZE_TABLE ? size < right_size(m, row)
+					  : size != right_size(m, row))
 		return refuse(why, -EBADMSG,
 			      "%u bytes of payload, but its content takes %llu",
 			      size, (unsigned long long)right_size(m, row));

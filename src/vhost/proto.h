@@ -21,7 +21,8 @@ enum proto_device {
 /* What the size of a payload follows from, within min and max. */
 enum proto_size {
 	PROTO_SIZE_RANGE,  /* nothing else */
-	PROTO_SIZE_TABLE,  /* the number of regions in it */
+	/* the number of regions in it; UML always sends room for two */
+	PROTO_SIZE_TABLE,
 	PROTO_SIZE_CONFIG, /* the length in it */
 	PROTO_SIZE_EITHER, /* it is min or max: with or without padding */
 };

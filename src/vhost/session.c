@@ -69,6 +69,7 @@ int session_new(struct session **out, const struct session_params *p)
 	if (!s)
 		return -ENOMEM;
 	s->p = *p;
+	s->backend_req = -1;
 	s->peer.device = p->device;
 	s->peer.nr_queues = p->nr_queues;
 	s->queues = calloc(p->nr_queues, sizeof(*s->queues));
@@ -98,6 +99,7 @@ void session_free(struct session *s)
 		session_keep_fd(&q->setup.err, -1);
 		queue_free(q->queue);
 	}
+	session_keep_fd(&s->backend_req, -1);
 	if (s->map) {
 		memmap_on_gone(s->map, NULL, NULL);
 		memmap_put(s->map);
@@ -227,6 +229,7 @@ uint64_t session_protocol_features(const struct session *s)
 {
 	uint64_t features = BIT(VHOST_USER_PROTOCOL_F_MQ) |
 			    BIT(VHOST_USER_PROTOCOL_F_REPLY_ACK) |
+			    BIT(VHOST_USER_PROTOCOL_F_BACKEND_REQ) |
 			    BIT(VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS);
 
 	if (s->p.device == PROTO_BLK)

@@ -167,6 +167,7 @@ struct session {
 	struct proto_peer peer;
 	struct ucred creds;
 	struct link *link;
+	int backend_req;	/* the back-end channel, or -1 */
 	bool has_features;
 	bool closing;
 	bool said_started; /* logged once, as two quirks are */

@@ -401,6 +401,7 @@ Test(handlers, offers_what_it_can_do)
 		     1 << VHOST_USER_PROTOCOL_F_MQ |
 			     1 << VHOST_USER_PROTOCOL_F_REPLY_ACK |
 			     1 << VHOST_USER_PROTOCOL_F_CONFIG |
+			     1 << VHOST_USER_PROTOCOL_F_BACKEND_REQ |
 			     1 << VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS);
 	cr_assert_eq(frontend_get_u64(&rig.t.vmm, VHOST_USER_GET_MAX_MEM_SLOTS,
 				      &n),

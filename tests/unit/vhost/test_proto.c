@@ -94,8 +94,9 @@ Test(proto, refuses_a_size_that_is_one_off)
 			struct proto_msg m = good_message(id);
 
 			m.header.size += (uint32_t)off;
-			cr_assert_eq(check(&m, &peer), -EBADMSG, "%s %d",
-				     row->name, off);
+			if (row->size != PROTO_SIZE_TABLE || off < 0)
+				cr_assert_eq(check(&m, &peer), -EBADMSG,
+					     "%s %d", row->name, off);
 			m.header.size = row->max + (off > 0);
 			if (off > 0)
 				cr_assert_eq(check(&m, &peer), -EBADMSG, "%s",
@@ -129,6 +130,18 @@ Test(proto, takes_exactly_the_descriptors_that_belong_to_a_message)
 	}
 }
 
+/* UML's message has room for two regions, however many there are. */
+Test(proto, takes_a_table_with_room_for_more_regions)
+{
+	struct proto_msg m = good_message(VHOST_USER_SET_MEM_TABLE);
+	const struct proto_peer peer = any_peer(proto_row(5));
+
+	m.p.table.nr_regions = 1;
+	m.header.size = 8 + 2 * 32;
+	m.nr_fds = 1;
+	cr_assert_eq(check(&m, &peer), 0, "%s", why.text);
+}
+
 Test(proto, wants_one_descriptor_for_each_region)
 {
 	for (unsigned n = 0; n <= 10; n++) {
@@ -144,6 +157,9 @@ Test(proto, wants_one_descriptor_for_each_region)
 		m.nr_fds = n;
 		m.p.table.nr_regions = n + 1;
 		cr_assert_eq(check(&m, &peer), -EBADMSG);
+		m.nr_fds = n + 1;
+		cr_assert_eq(check(&m, &peer), -EBADMSG);
+		m.nr_fds = n;
 		m.p.table.nr_regions = n | 0x08000000;
 		cr_assert_eq(check(&m, &peer), -EBADMSG);
 	}
@@ -245,7 +261,8 @@ Test(proto, refuses_what_was_not_negotiated_by_the_features_name)
 			continue;
 		peer.protocol_features = ~(uint64_t)row->needs;
 		cr_assert_eq(check(&m, &peer), -EOPNOTSUPP, "%s", row->name);
-		cr_assert_not_null(strstr(why.text, "CONFIG"));
+		cr_assert(strstr(why.text, "CONFIG") ||
+			  strstr(why.text, "BACKEND_REQ"));
 	}
 }
 
