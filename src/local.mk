@@ -63,6 +63,11 @@ libvringd_a_SOURCES = \
 	src/daemon/yamldoc.c \
 	src/daemon/yamldoc.h \
 	src/device/device.h \
+	src/device/models.c \
+	src/device/models.def \
+	src/device/models.h \
+	src/device/vblk.c \
+	src/device/vblk.h \
 	src/run/mailbox.c \
 	src/run/mailbox.h \
 	src/run/offload.c \

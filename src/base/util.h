@@ -12,6 +12,11 @@
 #define container_of(ptr, type, member)                                        \
 	((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
+/* The same for an object that is not to be changed. */
+#define container_of_const(ptr, type, member)                                  \
+	((const type *)(const void *)((const char *)(ptr)-offsetof(type,       \
+								   member)))
+
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 

@@ -36,7 +36,8 @@ struct device_ops {
 
 	/*
 	 * Feature bits offered beyond those of the ring; what the driver
-	 * accepted, before any queue starts: 0, or -EINVAL to refuse.
+	 * accepted, bits of the ring included, before any queue starts: 0, or
+	 * -EINVAL to refuse.
 	 * Home only, as all but request().
 	 */
 	uint64_t (*features)(const struct device *d);
