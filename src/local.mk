@@ -56,8 +56,12 @@ libvringd_a_SOURCES = \
 	src/daemon/control.c \
 	src/daemon/control.h \
 	src/daemon/keys.def \
+	src/daemon/report.c \
+	src/daemon/report.h \
 	src/daemon/suggest.c \
 	src/daemon/suggest.h \
+	src/daemon/target.c \
+	src/daemon/target.h \
 	src/daemon/value.c \
 	src/daemon/value.h \
 	src/daemon/yamldoc.c \
@@ -105,6 +109,8 @@ vringd_libs = libvringd.a $(EV_LIBS) $(URING_LIBS) $(YAML_LIBS) \
 bin_PROGRAMS += vringbench
 vringbench_SOURCES = src/vringbench.c
 vringbench_LDADD = libfrontend.a $(vringd_libs)
-sbin_PROGRAMS += vringctl
+sbin_PROGRAMS += vringctl vringd
 vringctl_SOURCES = src/vringctl.c
 vringctl_LDADD = libvringd.a $(JSON_LIBS)
+vringd_SOURCES = src/main.c
+vringd_LDADD = $(vringd_libs)

@@ -60,6 +60,8 @@ unit_tests_SOURCES = \
 	tests/lib/sessionrig.h \
 	tests/lib/sessiontest.c \
 	tests/lib/sessiontest.h \
+	tests/lib/testtarget.c \
+	tests/lib/testtarget.h \
 	tests/unit/backend/test_backend.c \
 	tests/unit/backend/test_file.c \
 	tests/unit/backend/test_file_io.c \
@@ -78,6 +80,7 @@ unit_tests_SOURCES = \
 	tests/unit/daemon/test_suggest.c \
 	tests/unit/daemon/test_value.c \
 	tests/unit/daemon/test_vringctl.c \
+	tests/unit/device/test_vblk.c \
 	tests/unit/lib/test_frontend.c \
 	tests/unit/lib/test_guestblk.c \
 	tests/unit/lib/test_guestmem.c \
@@ -168,6 +171,10 @@ lint_tests = \
 
 # The real daemon, driven from outside.
 e2e_tests = \
+	tests/e2e/test-claim-one-daemon.sh \
+	tests/e2e/test-second-client.sh \
+	tests/e2e/test-serve-verified-load.sh \
+	tests/e2e/test-stop-under-load.sh \
 	tests/e2e/test-vringbench-against-qemu-storage-daemon.sh \
 	tests/e2e/test-vringbench-reconnects-and-loses-nothing.sh \
 	tests/e2e/test-vringbench-verify-finds-corruption.sh

@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the control socket says about the daemon, as JSON. */
+#include "daemon/report.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/counters.h"
+
+/* One report under way: the facts of some targets come in any order. */
+struct report {
+	const struct report_source *src;
+	struct json_object *(*make)(const struct report *r);
+	struct control_reply *reply;
+	unsigned pending;
+	unsigned nr;
+	struct report_item {
+		struct target_facts facts;
+		struct report *report;
+	} items[];
+};
+
+/* Small helpers, so that what is said reads like a list */
+
+static void add_str(struct json_object *o, const char *key, const char *value)
+{
+	json_object_object_add(o, key, json_object_new_string(value));
+}
+
+static void add_u64(struct json_object *o, const char *key, uint64_t value)
+{
+	json_object_object_add(o, key, json_object_new_uint64(value));
+}
+
+static void add_bool(struct json_object *o, const char *key, bool value)
+{
+	json_object_object_add(o, key, json_object_new_boolean(value));
+}
+
+static const char *kind_name(const struct config_backend *b)
+{
+	static const char *const names[] = {
+		[CONFIG_KIND_FILE] = "file",
+		[CONFIG_KIND_MEM] = "mem",
+		[CONFIG_KIND_NULL] = "null",
+	};
+
+	return names[b->kind];
+}
+
+static const char *backend_name(const struct config_backend *b)
+{
+	return b->path ? b->path : kind_name(b);
+}
+
+static const char *state_name(const struct target_facts *f)
+{
+	if (f->state == TARGET_FAILED)
+		return "failed";
+	if (f->state == TARGET_CLOSING)
+		return "closing";
+	return f->connected ? "connected" : "listening";
+}
+
+static const char *claim_name(enum target_claim claim)
+{
+	static const char *const names[] = {
+		[TARGET_CLAIM_NONE] = "none",
+		[TARGET_CLAIM_WAITING] = "waiting",
+		[TARGET_CLAIM_HELD] = "held",
+	};
+
+	return names[claim];
+}
+
+/* list */
+
+static struct json_object *list_entry_of(const struct target_facts *f)
+{
+	const struct config_target *c = target_config(f->target);
+	struct json_object *o = json_object_new_object();
+
+	add_str(o, "name", c->name);
+	add_str(o, "device", "blk");
+	add_str(o, "socket", c->socket);
+	add_str(o, "state", state_name(f));
+	add_u64(o, "size", f->info.size);
+	add_str(o, "backend", backend_name(&c->backend));
+	add_bool(o, "read_only", c->read_only || f->info.read_only);
+	return o;
+}
+
+static struct json_object *make_list(const struct report *r)
+{
+	struct json_object *a = json_object_new_array_ext(r->nr);
+
+	for (unsigned i = 0; i < r->nr; i++)
+		json_object_array_add(a, list_entry_of(&r->items[i].facts));
+	return a;
+}
+
+/* show */
+
+static struct json_object *backend_of(const struct target_facts *f)
+{
+	const struct config_backend *b = &target_config(f->target)->backend;
+	struct json_object *o = json_object_new_object();
+
+	add_str(o, "kind", kind_name(b));
+	add_str(o, "path", b->path ? b->path : "");
+	add_u64(o, "size", f->info.size);
+	add_u64(o, "block_size", f->info.block_size);
+	add_bool(o, "read_only", f->info.read_only);
+	add_bool(o, "direct", f->info.direct);
+	add_bool(o, "discard", f->info.can_discard);
+	add_str(o, "claim", claim_name(f->claim));
+	return o;
+}
+
+static const char *queue_state_name(const struct target_queue *q)
+{
+	if (q->facts.broken)
+		return "broken";
+	return q->draining ? "draining" : "running";
+}
+
+static struct json_object *queue_of(const struct target_queue *q)
+{
+	struct json_object *o = json_object_new_object();
+
+	add_u64(o, "index", q->index);
+	add_str(o, "state", queue_state_name(q));
+	add_u64(o, "size", q->facts.size);
+	add_u64(o, "worker", q->facts.worker);
+	add_u64(o, "inflight", q->facts.in_flight);
+	add_str(o, "broken_reason", q->facts.broken ? q->facts.why : "");
+	return o;
+}
+
+static void add_hex(struct json_object *o, const char *key, uint64_t value)
+{
+	char text[20];
+
+	snprintf(text, sizeof(text), "0x%llx", (unsigned long long)value);
+	add_str(o, key, text);
+}
+
+static struct json_object *session_of(const struct target_facts *f)
+{
+	const struct session_facts *s = &f->session;
+	struct json_object *o = json_object_new_object();
+	struct json_object *memory = json_object_new_object();
+	struct json_object *queues = json_object_new_array_ext(f->nr_queues);
+
+	add_u64(o, "peer_pid", s->pid);
+	add_u64(o, "peer_uid", s->uid);
+	add_u64(o, "peer_gid", s->gid);
+	add_hex(o, "features", s->features);
+	add_hex(o, "protocol_features", s->protocol_features);
+	add_u64(memory, "regions", s->nr_regions);
+	add_u64(memory, "bytes", s->memory_bytes);
+	json_object_object_add(o, "memory", memory);
+	for (unsigned i = 0; i < f->nr_queues; i++)
+		json_object_array_add(queues, queue_of(&f->queues[i]));
+	json_object_object_add(o, "queues", queues);
+	return o;
+}
+
+static struct json_object *make_show(const struct report *r)
+{
+	const struct target_facts *f = &r->items[0].facts;
+	const struct config_target *c = target_config(f->target);
+	struct json_object *o = json_object_new_object();
+
+	add_str(o, "name", c->name);
+	add_str(o, "device", "blk");
+	add_str(o, "state", state_name(f));
+	add_str(o, "reason", f->reason);
+	add_str(o, "socket", c->socket);
+	add_str(o, "serial", c->serial);
+	json_object_object_add(o, "backend", backend_of(f));
+	json_object_object_add(o, "session",
+			       f->connected ? session_of(f) : NULL);
+	return o;
+}
+
+/* stats */
+
+static struct json_object *stats_of(const struct target_facts *f)
+{
+	struct json_object *o = json_object_new_object();
+	struct counters sum;
+
+	target_counters(f->target, &sum);
+	add_str(o, "name", target_config(f->target)->name);
+	json_object_object_add(o, "counters", control_counters(&sum));
+	return o;
+}
+
+static struct json_object *make_stats(const struct report *r)
+{
+	struct json_object *a = json_object_new_array_ext(r->nr);
+
+	for (unsigned i = 0; i < r->nr; i++)
+		json_object_array_add(a, stats_of(&r->items[i].facts));
+	return a;
+}
+
+/* status */
+
+/* Queues lent to worker @id, whichever target they belong to. */
+static unsigned nr_lent_to(const struct report *r, unsigned id)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < r->nr; i++)
+		for (unsigned q = 0; q < r->items[i].facts.nr_queues; q++)
+			n += r->items[i].facts.queues[q].facts.worker == id;
+	return n;
+}
+
+static struct json_object *workers_of(const struct report *r)
+{
+	const struct report_source *src = r->src;
+	struct json_object *a = json_object_new_array_ext(src->nr_workers);
+
+	for (unsigned i = 0; i < src->nr_workers; i++) {
+		struct json_object *o = json_object_new_object();
+		int cpu = worker_cpu(src->workers[i]);
+
+		add_u64(o, "id", i);
+		json_object_object_add(
+			o, "cpu", cpu < 0 ? NULL : json_object_new_int(cpu));
+		add_str(o, "ring", src->config->sqpoll ? "sqpoll" : "direct");
+		add_u64(o, "queues", nr_lent_to(r, i));
+		json_object_array_add(a, o);
+	}
+	return a;
+}
+
+static time_t now_s(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec;
+}
+
+static struct json_object *make_status(const struct report *r)
+{
+	struct json_object *o = json_object_new_object();
+	unsigned connected = 0, failed = 0;
+	struct counters sum = {0};
+
+	for (unsigned i = 0; i < r->nr; i++) {
+		struct counters part;
+
+		target_counters(r->items[i].facts.target, &part);
+		counters_sum(&sum, &part);
+		connected += r->items[i].facts.connected;
+		failed += r->items[i].facts.state == TARGET_FAILED;
+	}
+	add_str(o, "version", PACKAGE_VERSION);
+	add_u64(o, "pid", getpid());
+	add_u64(o, "uptime_s", now_s() - r->src->started);
+	json_object_object_add(o, "workers", workers_of(r));
+	add_u64(o, "targets", r->nr);
+	add_u64(o, "connected", connected);
+	add_u64(o, "failed", failed);
+	add_u64(o, "errors", sum.errors);
+	return o;
+}
+
+/* Asking */
+
+static void finish(struct report *r)
+{
+	control_reply_send(r->reply, r->make(r));
+	for (unsigned i = 0; i < r->nr; i++)
+		target_facts_fini(&r->items[i].facts);
+	free(r);
+}
+
+static void note_facts(struct target_facts *f)
+{
+	struct report *r = container_of(f, struct report_item, facts)->report;
+
+	if (--r->pending == 0)
+		finish(r);
+}
+
+static bool is_wanted(const struct target *t, const char *name)
+{
+	return !name || strcmp(target_config(t)->name, name) == 0;
+}
+
+static void collect(struct report *r, const char *name)
+{
+	const struct report_source *src = r->src;
+
+	/* One too many, so that no answer finishes it while we still ask. */
+	r->pending = 1;
+	for (unsigned i = 0; i < src->config->nr_targets; i++) {
+		if (!is_wanted(src->targets[i], name))
+			continue;
+		struct report_item *item = &r->items[r->nr++];
+
+		item->report = r;
+		r->pending++;
+		target_collect(src->targets[i], &item->facts, note_facts);
+	}
+	if (--r->pending == 0)
+		finish(r);
+}
+
+static bool has_target(const struct report_source *src, const char *name)
+{
+	for (unsigned i = 0; i < src->config->nr_targets; i++)
+		if (is_wanted(src->targets[i], name))
+			return true;
+	return false;
+}
+
+/* Asks all targets, or the one called @name, and answers with make(). */
+static void begin(const struct report_source *src, const char *name,
+		  struct control_reply *reply,
+		  struct json_object *(*make)(const struct report *r))
+{
+	unsigned nr = src->config->nr_targets;
+	struct report *r;
+
+	if (name && !has_target(src, name)) {
+		control_reply_fail(reply, "no target is called %s", name);
+		return;
+	}
+	r = calloc(1, sizeof(*r) + nr * sizeof(r->items[0]));
+	if (!r) {
+		control_reply_fail(reply, "out of memory");
+		return;
+	}
+	r->src = src;
+	r->make = make;
+	r->reply = reply;
+	collect(r, name);
+}
+
+static void report_status(void *ctx, const char *name,
+			  struct control_reply *reply)
+{
+	begin(ctx, name, reply, make_status);
+}
+
+static void report_list(void *ctx, const char *name,
+			struct control_reply *reply)
+{
+	begin(ctx, name, reply, make_list);
+}
+
+static void report_show(void *ctx, const char *name,
+			struct control_reply *reply)
+{
+	begin(ctx, name, reply, make_show);
+}
+
+static void report_stats(void *ctx, const char *name,
+			 struct control_reply *reply)
+{
+	begin(ctx, name, reply, make_stats);
+}
+
+const struct control_ops report_ops = {
+	.status = report_status,
+	.list = report_list,
+	.show = report_show,
+	.stats = report_stats,
+};

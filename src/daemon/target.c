@@ -1,0 +1,823 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* One configured disk: joins socket, session, device, backend and workers. */
+#include "daemon/target.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/kinds.h"
+#include "base/counters.h"
+#include "base/log.h"
+#include "base/unixsock.h"
+#include "device/models.h"
+#include "run/offload.h"
+#include "vhost/link.h"
+
+/* How long a second client is held while the first shows no sign of leaving. */
+#define HOLD_S 0.5
+
+/* How often a storage that somebody else has is asked for again. */
+#define CLAIM_RETRY_S 0.2
+
+enum loan_state {
+	LOAN_NONE,
+	LOAN_ATTACHING,
+	LOAN_ATTACHED,
+	LOAN_DETACHING,
+};
+
+/* Bytes that processors hand to each other at once. */
+#define CACHE_LINE 64
+
+/* What is needed to lend one queue. */
+struct loan {
+	/* the worker's, while started: no other worker's on the same line */
+	struct counters counters __attribute__((aligned(CACHE_LINE)));
+
+	/* constant */
+	struct target *target;
+	unsigned index;
+	struct worker *worker;
+
+	/* the home's */
+	bool wanted;
+	bool started;
+	bool failed;			/* not to be tried until unwanted */
+	enum loan_state state;
+
+	/* whoever has the mail */
+	struct mail mail;
+	int result;
+	struct device_queue dq;
+};
+
+enum claim_state {
+	CLAIM_NONE,
+	CLAIM_TAKING,
+	CLAIM_HELD,
+	CLAIM_DROPPING,
+};
+
+struct claim {
+	enum claim_state state;
+	struct ev_timer retry;
+	bool said;			/* that we wait */
+
+	/* the offload thread's while taking or dropping */
+	struct offload_job job;
+	int result;
+	char why[256];
+};
+
+struct target {
+	/* constant */
+	const struct config_target *config;
+	struct mailbox *control;
+	struct worker *home;
+	struct loan *loans;		/* config->queues of them */
+
+	/* control's */
+	enum target_state state;
+	char reason[256];
+	struct unixsock sock;
+	void (*closed)(void *ctx, struct target *t);
+	void *closed_ctx;
+	struct mail control_mail;
+
+	/* constant while open */
+	struct backend *backend;
+	struct device *device;
+
+	/* the home's */
+	struct mail start_mail;
+	struct mail close_mail;
+	struct ev_io accept;
+	struct ev_timer hold;
+	struct claim claim;
+	struct session *session;
+	int held_fd;			/* of a second client, or -1 */
+	unsigned nr_collecting;		/* facts on their way */
+	bool ended;			/* the session is over */
+	bool closing;
+};
+
+static void settle(struct target *t);
+
+/* Undo target_open().  Control only, when no worker has anything of it. */
+static void shut(struct target *t)
+{
+	unixsock_close(&t->sock);
+	if (t->device)
+		t->device->ops->close(t->device);
+	kinds_close(t->backend);
+	t->device = NULL;
+	t->backend = NULL;
+}
+
+/* Loans: attach, start, detach */
+
+static void loan_settled(struct mail *m)
+{
+	struct loan *l = container_of(m, struct loan, mail);
+
+	if (l->state == LOAN_ATTACHING && l->result < 0) {
+		l->failed = true;
+		log_err(l->target->config->name,
+			"cannot use the backend on worker %u: %s",
+			worker_id(l->worker), strerror(-l->result));
+	}
+	l->state = l->state == LOAN_ATTACHING && l->result == 0 ? LOAN_ATTACHED
+								: LOAN_NONE;
+	settle(l->target);
+}
+
+static void reply_home(struct loan *l)
+{
+	l->mail.deliver = loan_settled;
+	worker_post(l->target->home, &l->mail);
+}
+
+static void deliver_attach(struct mail *m)
+{
+	struct loan *l = container_of(m, struct loan, mail);
+
+	l->result =
+		backend_attach(l->target->backend, l->worker, &l->dq.port);
+	reply_home(l);
+}
+
+static void deliver_detach(struct mail *m)
+{
+	struct loan *l = container_of(m, struct loan, mail);
+
+	backend_detach(l->dq.port);
+	reply_home(l);
+}
+
+static void send_loan(struct loan *l, enum loan_state state,
+		      void (*deliver)(struct mail *m))
+{
+	l->state = state;
+	l->mail.deliver = deliver;
+	worker_post(l->worker, &l->mail);
+}
+
+static void start_loan(struct loan *l)
+{
+	struct target *t = l->target;
+	struct queue_user user = {
+		.request = t->device->ops->request,
+		.ctx = &l->dq,
+		.room = t->device->ops->room,
+		.counters = &l->counters,
+	};
+
+	l->dq.device = t->device;
+	l->dq.counters = &l->counters;
+	l->started = true;
+	session_start_queue(t->session, l->index, l->worker, &user);
+}
+
+static void settle_loan(struct loan *l)
+{
+	bool held = l->target->claim.state == CLAIM_HELD;
+
+	if (!l->wanted && l->state == LOAN_ATTACHED)
+		send_loan(l, LOAN_DETACHING, deliver_detach);
+	else if (l->wanted && held && l->state == LOAN_NONE && !l->failed)
+		send_loan(l, LOAN_ATTACHING, deliver_attach);
+	else if (l->wanted && l->state == LOAN_ATTACHED && !l->started)
+		start_loan(l);
+}
+
+/* The claim: taken by an offload thread, and asked for until we have it */
+
+static void run_claim(struct offload_job *j)
+{
+	struct target *t = container_of(j, struct target, claim.job);
+
+	t->claim.result = backend_claim(t->backend, t->claim.why,
+					sizeof(t->claim.why));
+}
+
+static void retry_claim(struct ev_loop *loop, struct ev_timer *w, int revents)
+{
+	(void)loop;
+	(void)revents;
+	settle(w->data);
+}
+
+static void claim_done(struct offload_job *j)
+{
+	struct target *t = container_of(j, struct target, claim.job);
+	struct claim *c = &t->claim;
+
+	if (c->result == 0) {
+		if (c->said)
+			log_info(t->config->name, "has its backend path=%s",
+				 t->backend->name);
+		c->state = CLAIM_HELD;
+		c->said = false;
+	} else {
+		if (!c->said)
+			log_warn(t->config->name,
+				 "waits for its backend, no request is served "
+				 "meanwhile: %s",
+				 c->why);
+		c->state = CLAIM_NONE;
+		c->said = true;
+		ev_timer_set(&c->retry, CLAIM_RETRY_S, 0.);
+		ev_timer_start(worker_loop(t->home), &c->retry);
+	}
+	settle(t);
+}
+
+static void take_claim(struct target *t)
+{
+	t->claim.state = CLAIM_TAKING;
+	offload_run(&t->claim.job, run_claim, claim_done,
+		    worker_mailbox(t->home));
+}
+
+static void run_release(struct offload_job *j)
+{
+	backend_release(container_of(j, struct target, claim.job)->backend);
+}
+
+static void release_done(struct offload_job *j)
+{
+	struct target *t = container_of(j, struct target, claim.job);
+
+	t->claim.state = CLAIM_NONE;
+	settle(t);
+}
+
+static void drop_claim(struct target *t)
+{
+	t->claim.state = CLAIM_DROPPING;
+	offload_run(&t->claim.job, run_release, release_done,
+		    worker_mailbox(t->home));
+}
+
+static void settle_claim(struct target *t, bool wanted, bool used)
+{
+	struct claim *c = &t->claim;
+
+	if (c->state == CLAIM_NONE && wanted && !ev_is_active(&c->retry))
+		take_claim(t);
+	else if (c->state == CLAIM_HELD && !wanted && !used)
+		drop_claim(t);
+	else if (c->state == CLAIM_NONE && !wanted) {
+		ev_timer_stop(worker_loop(t->home), &c->retry);
+		c->said = false;
+	}
+}
+
+/* Sessions */
+
+static uint64_t get_features(void *ctx)
+{
+	struct target *t = ctx;
+
+	return t->device->ops->features(t->device);
+}
+
+static int accept_features(void *ctx, uint64_t features)
+{
+	struct target *t = ctx;
+
+	return t->device->ops->accept(t->device, features);
+}
+
+static void get_config(void *ctx, void *buf, size_t off, size_t len)
+{
+	struct target *t = ctx;
+
+	t->device->ops->config_get(t->device, buf, off, len);
+}
+
+static int set_config(void *ctx, const void *buf, size_t off, size_t len)
+{
+	struct target *t = ctx;
+
+	return t->device->ops->config_set(t->device, buf, off, len);
+}
+
+static void queue_ready(void *ctx, struct session *s, unsigned index)
+{
+	struct target *t = ctx;
+
+	(void)s;
+	t->loans[index].wanted = true;
+	t->loans[index].started = false;
+	settle(t);
+}
+
+static void forget_loan(struct loan *l)
+{
+	l->wanted = false;
+	l->started = false;
+	l->failed = false;
+}
+
+static void queue_idle(void *ctx, struct session *s, unsigned index)
+{
+	struct target *t = ctx;
+
+	(void)s;
+	forget_loan(&t->loans[index]);
+	settle(t);
+}
+
+static void reset_device(void *ctx)
+{
+	struct target *t = ctx;
+
+	t->device->ops->reset(t->device);
+}
+
+static void session_ended(void *ctx, struct session *s)
+{
+	struct target *t = ctx;
+
+	(void)s;
+	t->ended = true;
+	for (unsigned i = 0; i < t->config->queues; i++)
+		forget_loan(&t->loans[i]);
+	settle(t);
+}
+
+static const struct session_ops target_session = {
+	.features = get_features,
+	.accept = accept_features,
+	.config_get = get_config,
+	.config_set = set_config,
+	.queue_ready = queue_ready,
+	.queue_idle = queue_idle,
+	.reset = reset_device,
+	.ended = session_ended,
+};
+
+static void begin_session(struct target *t, int fd)
+{
+	const struct config_target *c = t->config;
+	struct session_params p = {
+		.tag = c->name,
+		.home = t->home,
+		.ops = &target_session,
+		.ctx = t,
+		.device = PROTO_BLK,
+		.nr_queues = c->queues,
+		.max_queue_size = c->queue_size,
+		.memory_files = c->memory_files == CONFIG_MEMORY_FILES_ANY
+					? MEMMAP_ANY
+					: MEMMAP_SHMEM,
+	};
+	int ret = session_new(&t->session, &p);
+
+	t->ended = false;
+	if (ret == 0)
+		ret = link_open(t->session, fd);
+	else
+		t->session = NULL;
+	if (ret < 0) {
+		log_err(c->name, "cannot serve a client: %s", strerror(-ret));
+		offload_close(fd);
+		session_free(t->session);
+		t->session = NULL;
+	}
+}
+
+/* Clients */
+
+static void let_go(struct target *t, const char *why)
+{
+	struct ucred peer = {.pid = -1};
+
+	unixsock_peer(t->held_fd, &peer);
+	log_guest(t->config->name, "second client pid=%d turned away: %s",
+		  (int)peer.pid, why);
+	offload_close(t->held_fd);
+	t->held_fd = -1;
+}
+
+static bool is_served(const struct target *t)
+{
+	struct session_facts f;
+
+	if (!t->session || t->ended)
+		return false;
+	session_facts(t->session, &f);
+	return !f.closing;
+}
+
+static void hold_over(struct ev_loop *loop, struct ev_timer *w, int revents)
+{
+	struct target *t = w->data;
+
+	(void)loop;
+	(void)revents;
+	if (t->held_fd >= 0 && is_served(t))
+		let_go(t, "the target serves another one");
+}
+
+static void hold_client(struct target *t, int fd)
+{
+	if (t->held_fd >= 0)
+		let_go(t, "a third one came");
+	t->held_fd = fd;
+	ev_timer_set(&t->hold, HOLD_S, 0.);
+	ev_timer_start(worker_loop(t->home), &t->hold);
+}
+
+static void accept_client(struct ev_loop *loop, struct ev_io *w, int revents)
+{
+	struct target *t = w->data;
+	int fd = unixsock_accept(w->fd);
+
+	(void)loop;
+	(void)revents;
+	if (fd == -EAGAIN || fd == -EINTR)
+		return;
+	if (fd < 0)
+		log_guest(t->config->name, "cannot accept a client: %s",
+			  strerror(-fd));
+	else if (t->session)
+		hold_client(t, fd);
+	else
+		begin_session(t, fd);
+}
+
+/* Taking the next step */
+
+static void tell_closed(struct mail *m)
+{
+	struct target *t = container_of(m, struct target, control_mail);
+
+	shut(t);
+	t->closed(t->closed_ctx, t);
+}
+
+static void finish_close(struct target *t)
+{
+	struct ev_loop *loop = worker_loop(t->home);
+
+	ev_io_stop(loop, &t->accept);
+	ev_timer_stop(loop, &t->hold);
+	if (t->held_fd >= 0)
+		offload_close(t->held_fd);
+	t->held_fd = -1;
+	t->closing = false;
+	t->control_mail.deliver = tell_closed;
+	mailbox_post(t->control, &t->control_mail);
+}
+
+/* The session is over, and all that it had was given back. */
+static void finish_session(struct target *t)
+{
+	int fd = t->held_fd;
+
+	session_free(t->session);
+	t->session = NULL;
+	t->ended = false;
+	t->device->ops->reset(t->device);
+	if (fd >= 0 && !t->closing) {
+		t->held_fd = -1;
+		ev_timer_stop(worker_loop(t->home), &t->hold);
+		begin_session(t, fd);
+	}
+}
+
+static void settle(struct target *t)
+{
+	bool wanted = false, used = false;
+
+	for (unsigned i = 0; i < t->config->queues; i++) {
+		wanted |= t->loans[i].wanted;
+		used |= t->loans[i].state != LOAN_NONE;
+	}
+	settle_claim(t, wanted, used);
+	for (unsigned i = 0; i < t->config->queues; i++)
+		settle_loan(&t->loans[i]);
+	if (used || wanted || t->claim.state != CLAIM_NONE)
+		return;
+	if (t->ended)
+		finish_session(t);
+	if (t->closing && !t->session && !t->nr_collecting)
+		finish_close(t);
+}
+
+/* Opening and closing, on the control thread */
+
+static int fail(struct target *t, int ret, const char *what, const char *why)
+{
+	bool first = t->state != TARGET_FAILED || !t->reason[0];
+
+	t->state = TARGET_FAILED;
+	snprintf(t->reason, sizeof(t->reason), "%s: %s", what, why);
+	if (first)
+		log_err(t->config->name, "%s", t->reason);
+	shut(t);
+	return ret;
+}
+
+static int open_backend(struct target *t, char *err, size_t len)
+{
+	static const char *const kinds[] = {
+		[CONFIG_KIND_FILE] = "file",
+		[CONFIG_KIND_MEM] = "mem",
+		[CONFIG_KIND_NULL] = "null",
+	};
+	static const enum backend_direct direct[] = {
+		[CONFIG_DIRECT_AUTO] = BACKEND_DIRECT_AUTO,
+		[CONFIG_DIRECT_ON] = BACKEND_DIRECT_ON,
+		[CONFIG_DIRECT_OFF] = BACKEND_DIRECT_OFF,
+	};
+	const struct config_backend *c = &t->config->backend;
+	struct backend_params p = {
+		.kind = kinds[c->kind],
+		.path = c->path,
+		.size = c->size,
+		.block_size = c->block_size,
+		.direct = direct[c->direct],
+		.discard = c->discard,
+		.read_only = c->read_only,
+		.shared = c->shared,
+		.zeroes = c->zeroes,
+	};
+
+	return kinds_open(&t->backend, &p, err, len);
+}
+
+static int open_device(struct target *t)
+{
+	const struct config_target *c = t->config;
+	struct device_params p = {
+		.backend = t->backend,
+		.serial = c->serial,
+		.nr_queues = c->queues,
+		.seg_max = c->seg_max,
+		.read_only = c->read_only,
+	};
+
+	return models_find("blk")->open(&t->device, &p);
+}
+
+static int open_socket(struct target *t, struct unixsock_why *why)
+{
+	const struct config_target *c = t->config;
+	struct unixsock_access access;
+	int ret = unixsock_access_find(&access, c->socket_owner,
+				       c->socket_group, c->socket_mode, why);
+
+	if (ret < 0)
+		return ret;
+	return unixsock_listen(&t->sock, c->socket, &access, why);
+}
+
+int target_open(struct target *t)
+{
+	char err[256] = "";
+	struct unixsock_why why = {""};
+	int ret = open_backend(t, err, sizeof(err));
+
+	if (ret < 0)
+		return fail(t, ret, "cannot open the backend", err);
+	ret = open_device(t);
+	if (ret < 0)
+		return fail(t, ret, "cannot make the device", strerror(-ret));
+	ret = open_socket(t, &why);
+	if (ret < 0) {
+		snprintf(err, sizeof(err), "cannot listen on %s",
+			 t->config->socket);
+		return fail(t, ret, err, why.text);
+	}
+	t->state = TARGET_OPEN;
+	t->reason[0] = '\0';
+	log_info(t->config->name, "listening socket=%s backend=%s size=%llu",
+		 t->config->socket, t->backend->name,
+		 (unsigned long long)t->backend->info.size);
+	return 0;
+}
+
+static struct loan *new_loans(unsigned nr)
+{
+	struct loan *l = aligned_alloc(CACHE_LINE, nr * sizeof(*l));
+
+	if (l)
+		memset(l, 0, nr * sizeof(*l));
+	return l;
+}
+
+int target_new(struct target **out, const struct target_params *p)
+{
+	struct target *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		return -ENOMEM;
+	t->config = p->config;
+	t->control = p->control;
+	t->home = p->workers[0];
+	t->sock.fd = -1;
+	t->held_fd = -1;
+	t->state = TARGET_FAILED;
+	t->loans = new_loans(p->config->queues);
+	if (!t->loans) {
+		free(t);
+		return -ENOMEM;
+	}
+	for (unsigned i = 0; i < p->config->queues; i++) {
+		t->loans[i].target = t;
+		t->loans[i].index = i;
+		t->loans[i].worker = p->workers[i % p->nr_workers];
+	}
+	target_open(t);
+	*out = t;
+	return 0;
+}
+
+void target_free(struct target *t)
+{
+	if (!t)
+		return;
+	shut(t);
+	free(t->loans);
+	free(t);
+}
+
+static void deliver_start(struct mail *m)
+{
+	struct target *t = container_of(m, struct target, start_mail);
+
+	ev_io_init(&t->accept, accept_client, t->sock.fd, EV_READ);
+	t->accept.data = t;
+	ev_timer_init(&t->hold, hold_over, 0., 0.);
+	t->hold.data = t;
+	ev_timer_init(&t->claim.retry, retry_claim, 0., 0.);
+	t->claim.retry.data = t;
+	ev_io_start(worker_loop(t->home), &t->accept);
+}
+
+void target_start(struct target *t)
+{
+	if (t->state != TARGET_OPEN)
+		return;
+	t->start_mail.deliver = deliver_start;
+	worker_post(t->home, &t->start_mail);
+}
+
+static void deliver_close(struct mail *m)
+{
+	struct target *t = container_of(m, struct target, close_mail);
+
+	t->closing = true;
+	ev_io_stop(worker_loop(t->home), &t->accept);
+	if (t->session && !t->ended) {
+		log_warn(t->config->name, "cutting its client off");
+		session_close(t->session);
+	}
+	settle(t);
+}
+
+void target_close(struct target *t, void (*closed)(void *ctx, struct target *t),
+		  void *ctx)
+{
+	if (t->state != TARGET_OPEN) {
+		closed(ctx, t);
+		return;
+	}
+	t->state = TARGET_CLOSING;
+	t->closed = closed;
+	t->closed_ctx = ctx;
+	t->close_mail.deliver = deliver_close;
+	worker_post(t->home, &t->close_mail);
+}
+
+const struct config_target *target_config(const struct target *t)
+{
+	return t->config;
+}
+
+enum target_state target_state(const struct target *t)
+{
+	return t->state;
+}
+
+void target_counters(const struct target *t, struct counters *sum)
+{
+	memset(sum, 0, sizeof(*sum));
+	for (unsigned i = 0; i < t->config->queues; i++)
+		counters_sum(sum, &t->loans[i].counters);
+}
+
+/* Facts: control asks the home, and that every worker that has a queue */
+
+static void tell_facts(struct mail *m)
+{
+	struct target_facts *f = container_of(m, struct target_facts, mail);
+
+	f->done(f);
+}
+
+/* One answer less to wait for. */
+static void note_facts(struct target_facts *f)
+{
+	struct target *t = f->target;
+
+	if (--f->pending > 0)
+		return;
+	t->nr_collecting--;
+	f->mail.deliver = tell_facts;
+	mailbox_post(t->control, &f->mail);
+	settle(t);
+}
+
+static void queue_facts_done(struct mail *m)
+{
+	note_facts(container_of(m, struct target_queue, mail)->all);
+}
+
+static void deliver_queue_facts(struct mail *m)
+{
+	struct target_queue *q = container_of(m, struct target_queue, mail);
+
+	queue_facts(q->queue, &q->facts);
+	q->mail.deliver = queue_facts_done;
+	worker_post(q->all->target->home, &q->mail);
+}
+
+/*
+ * The queue outlives this mail: it is freed only after its worker has answered
+ * a drain, and mail of one sender stays in order.
+ */
+static void ask_queue(struct target_facts *f, unsigned index, struct queue *q)
+{
+	struct target_queue *tq = &f->queues[f->nr_queues++];
+
+	tq->index = index;
+	tq->draining = queue_state(q) == QUEUE_DRAINING;
+	tq->queue = q;
+	tq->all = f;
+	tq->mail.deliver = deliver_queue_facts;
+	f->pending++;
+	worker_post(queue_worker(q), &tq->mail);
+}
+
+static void ask_queues(struct target_facts *f)
+{
+	struct target *t = f->target;
+
+	f->queues = calloc(t->config->queues, sizeof(*f->queues));
+	for (unsigned i = 0; i < t->config->queues && f->queues; i++) {
+		struct queue *q = session_queue(t->session, i);
+
+		if (q && queue_worker(q))
+			ask_queue(f, i, q);
+	}
+}
+
+static void deliver_facts(struct mail *m)
+{
+	struct target_facts *f = container_of(m, struct target_facts, mail);
+	struct target *t = f->target;
+
+	f->claim = t->claim.state == CLAIM_HELD ? TARGET_CLAIM_HELD
+		   : t->claim.said		? TARGET_CLAIM_WAITING
+						: TARGET_CLAIM_NONE;
+	if (t->claim.said)
+		snprintf(f->reason, sizeof(f->reason), "%s", t->claim.why);
+	t->nr_collecting++;
+	f->pending = 1;
+	f->connected = t->session && !t->ended;
+	if (f->connected) {
+		session_facts(t->session, &f->session);
+		ask_queues(f);
+	}
+	note_facts(f);
+}
+
+void target_collect(struct target *t, struct target_facts *f,
+		    void (*done)(struct target_facts *f))
+{
+	memset(f, 0, sizeof(*f));
+	f->target = t;
+	f->state = t->state;
+	f->done = done;
+	snprintf(f->reason, sizeof(f->reason), "%s", t->reason);
+	if (t->state != TARGET_OPEN) {
+		done(f);
+		return;
+	}
+	f->info = t->backend->info;
+	f->mail.deliver = deliver_facts;
+	worker_post(t->home, &f->mail);
+}
+
+void target_facts_fini(struct target_facts *f)
+{
+	free(f->queues);
+	f->queues = NULL;
+	f->nr_queues = 0;
+}

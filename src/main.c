@@ -1,0 +1,481 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* vringd: options, start order, signals, stop order. */
+#include <errno.h>
+#include <ev.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "daemon/config.h"
+#include "daemon/config_print.h"
+#include "daemon/report.h"
+#include "run/mailbox.h"
+#include "run/offload.h"
+#include "run/worker.h"
+#include "vhost/memmap.h"
+
+/*
+ * Theory of operation: start and stop
+ *
+ * What needs privileges or new kernel objects comes first, while there is one
+ * thread, so that a sandbox can be closed before the others exist:
+ *
+ *	configuration, rings, targets, control socket | threads, clients
+ *
+ * The control socket is the last to listen: who sees it sees them all.  The
+ * main thread then is the control loop: signals, the control socket, the
+ * log.  It serves no queue.
+ *
+ * SIGTERM closes the targets; each lets its requests finish.  When the last is
+ * closed, or when some storage does not answer for STOP_S, the workers end.
+ */
+#define STOP_S	25.
+#define RETRY_S 5. /* between attempts to open a failed target */
+
+#define DEFAULT_CONFIG SYSCONFDIR "/vringd/vringd.yaml"
+
+struct options {
+	const char *config;
+	bool check;
+	bool print;
+	unsigned debug;		/* categories */
+};
+
+struct daemon {
+	struct config *config;
+	struct ev_loop *loop;
+	struct mailbox mailbox;
+	struct ev_async log_due;
+	struct ev_signal sigterm;
+	struct ev_signal sigint;
+	struct ev_timer retry;
+	struct ev_timer stop_limit;
+	struct control *control;
+	struct report_source source;	/* of what control answers */
+	struct worker **workers;
+	unsigned nr_workers;
+	struct target **targets;
+	unsigned nr_open;	/* targets whose close is awaited */
+	bool stopping;
+	int status;
+};
+
+static void usage(FILE *out)
+{
+	fprintf(out,
+		"usage: vringd [-htTV] [-c FILE] [-D CATEGORY[,...]]\n"
+		"  -c, --config=FILE     configuration (" DEFAULT_CONFIG ")\n"
+		"  -D, --debug=CATEGORY  trace proto, queue, io, control, all\n"
+		"  -h, --help            print this\n"
+		"  -t, --check           check the configuration and exit\n"
+		"  -T, --print-config    print the effective configuration\n"
+		"  -V, --version         print the version\n");
+}
+
+static const struct option long_options[] = {
+	{"check", no_argument, NULL, 't'},
+	{"config", required_argument, NULL, 'c'},
+	{"debug", required_argument, NULL, 'D'},
+	{"help", no_argument, NULL, 'h'},
+	{"print-config", no_argument, NULL, 'T'},
+	{"version", no_argument, NULL, 'V'},
+	{NULL, 0, NULL, 0},
+};
+
+static void parse_debug(struct options *o, const char *names)
+{
+	unsigned bits;
+
+	if (log_parse_debug(names, &bits) < 0) {
+		fprintf(stderr,
+			"vringd: --debug=%s: expected proto, queue, io, "
+			"control or all\n",
+			names);
+		exit(EXIT_FAILURE);
+	}
+	o->debug |= bits;
+}
+
+static void parse_option(struct options *o, int c)
+{
+	switch (c) {
+	case 'c':
+		o->config = optarg;
+		break;
+	case 'D':
+		parse_debug(o, optarg);
+		break;
+	case 't':
+		o->check = true;
+		break;
+	case 'T':
+		o->print = true;
+		break;
+	case 'h':
+		usage(stdout);
+		exit(EXIT_SUCCESS);
+	case 'V':
+		puts("vringd " PACKAGE_VERSION);
+		exit(EXIT_SUCCESS);
+	default:
+		usage(stderr);
+		exit(EXIT_FAILURE);
+	}
+}
+
+static void parse_options(struct options *o, int argc, char **argv)
+{
+	int c;
+
+	while ((c = getopt_long(argc, argv, "c:D:htTV", long_options, NULL)) !=
+	       -1)
+		parse_option(o, c);
+	if (optind < argc) {
+		fprintf(stderr, "vringd: unexpected argument: %s\n",
+			argv[optind]);
+		exit(EXIT_FAILURE);
+	}
+}
+
+static struct config *load(const struct options *o)
+{
+	struct config_errors errs = {0};
+	struct config *config = NULL;
+	int ret = config_load(o->config, &config, &errs);
+
+	config_errors_print(&errs, stderr);
+	config_errors_fini(&errs);
+	return ret < 0 ? NULL : config;
+}
+
+/* Workers */
+
+/* CPUs where no worker is pinned, for the kernel's own I/O threads. */
+static bool find_io_cpus(const struct config *c, cpu_set_t *set)
+{
+	if (c->cpus.nr == 0 || sched_getaffinity(0, sizeof(*set), set) < 0)
+		return false;
+	for (unsigned i = 0; i < c->cpus.nr; i++)
+		CPU_CLR(c->cpus.cpu[i], set);
+	return CPU_COUNT(set) > 0;
+}
+
+static int make_workers(struct daemon *d)
+{
+	const struct config *c = d->config;
+	cpu_set_t io_cpus;
+	struct worker_params p = {
+		.sqpoll = c->sqpoll,
+		.sqpoll_cpu = c->sqpoll_cpu,
+		.sqpoll_idle_ms = c->sqpoll_idle_us / 1000,
+		.io_workers = c->io_workers,
+		.io_cpus = find_io_cpus(c, &io_cpus) ? &io_cpus : NULL,
+	};
+
+	d->nr_workers = config_nr_workers(c);
+	d->workers = calloc(d->nr_workers, sizeof(*d->workers));
+	if (!d->workers)
+		return -ENOMEM;
+	for (unsigned i = 0; i < d->nr_workers; i++) {
+		p.id = i;
+		p.cpu = c->cpus.nr ? (int)c->cpus.cpu[i] : -1;
+		p.sqpoll_share = i ? d->workers[0] : NULL;
+		int ret = worker_new(&d->workers[i], &p);
+
+		if (ret < 0)
+			return ret;
+	}
+	return 0;
+}
+
+static int start_workers(struct daemon *d)
+{
+	for (unsigned i = 0; i < d->nr_workers; i++) {
+		int ret = worker_start(d->workers[i]);
+
+		if (ret < 0) {
+			log_err("vringd", "cannot start worker %u: %s", i,
+				strerror(-ret));
+			return ret;
+		}
+	}
+	return 0;
+}
+
+/* Targets */
+
+static struct worker *find_worker(struct daemon *d, unsigned cpu)
+{
+	for (unsigned i = 0; i < d->nr_workers; i++)
+		if (worker_cpu(d->workers[i]) == (int)cpu)
+			return d->workers[i];
+	return NULL;
+}
+
+/* The workers that target @i lends its queues to: its own, else one in turn. */
+static unsigned choose_workers(struct daemon *d, unsigned i,
+			       struct worker **chosen)
+{
+	const struct value_cpus *cpus = &d->config->targets[i].cpus;
+	unsigned nr = 0;
+
+	for (unsigned k = 0; k < cpus->nr; k++) {
+		struct worker *w = find_worker(d, cpus->cpu[k]);
+
+		if (w)
+			chosen[nr++] = w;
+	}
+	if (nr == 0)
+		chosen[nr++] = d->workers[i % d->nr_workers];
+	return nr;
+}
+
+static int make_targets(struct daemon *d)
+{
+	unsigned nr = d->config->nr_targets;
+	struct worker **chosen = calloc(d->nr_workers, sizeof(*chosen));
+	int ret = 0;
+
+	d->targets = calloc(nr + 1, sizeof(*d->targets));
+	if (!d->targets || !chosen)
+		ret = -ENOMEM;
+	for (unsigned i = 0; i < nr && ret == 0; i++) {
+		struct target_params p = {
+			.config = &d->config->targets[i],
+			.workers = chosen,
+			.nr_workers = choose_workers(d, i, chosen),
+			.control = &d->mailbox,
+		};
+
+		ret = target_new(&d->targets[i], &p);
+	}
+	free(chosen);
+	return ret;
+}
+
+static void retry_targets(struct ev_loop *loop, struct ev_timer *w, int revents)
+{
+	struct daemon *d = w->data;
+
+	(void)loop;
+	(void)revents;
+	for (unsigned i = 0; i < d->config->nr_targets; i++)
+		if (target_state(d->targets[i]) == TARGET_FAILED &&
+		    target_open(d->targets[i]) == 0)
+			target_start(d->targets[i]);
+}
+
+/* A timer only where there is something to retry: an idle daemon sleeps. */
+static void start_targets(struct daemon *d)
+{
+	bool failed = false;
+
+	for (unsigned i = 0; i < d->config->nr_targets; i++) {
+		target_start(d->targets[i]);
+		failed |= target_state(d->targets[i]) == TARGET_FAILED;
+	}
+	if (failed)
+		ev_timer_start(d->loop, &d->retry);
+}
+
+/* The control socket */
+
+static int open_control(struct daemon *d)
+{
+	const struct config *c = d->config;
+	struct unixsock_why why = {""};
+	struct control_params p = {
+		.path = c->control_path,
+		.loop = d->loop,
+		.ops = &report_ops,
+		.ctx = &d->source,
+		.timeout_ms = CONTROL_TIMEOUT_MS,
+	};
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	d->source = (struct report_source){
+		.config = c,
+		.targets = d->targets,
+		.workers = d->workers,
+		.nr_workers = d->nr_workers,
+		.started = now.tv_sec,
+	};
+	int ret = unixsock_access_find(&p.access, NULL, c->control_group,
+				       c->control_mode, &why);
+
+	if (ret == 0)
+		ret = control_open(&d->control, &p, &why);
+	if (ret < 0)
+		log_err("control", "cannot listen on %s: %s", c->control_path,
+			why.text);
+	return ret;
+}
+
+/* Stopping */
+
+static void target_closed(void *ctx, struct target *t)
+{
+	struct daemon *d = ctx;
+
+	(void)t;
+	if (--d->nr_open == 0)
+		ev_break(d->loop, EVBREAK_ALL);
+}
+
+static void stop_limit(struct ev_loop *loop, struct ev_timer *w, int revents)
+{
+	(void)loop;
+	(void)w;
+	(void)revents;
+	log_err("vringd",
+		"requests are still in flight after %.0f s, leaving them to "
+		"the kernel",
+		STOP_S);
+	log_stop();
+	_exit(EXIT_FAILURE);
+}
+
+static void begin_stop(struct ev_loop *loop, struct ev_signal *w, int revents)
+{
+	struct daemon *d = w->data;
+
+	(void)revents;
+	if (d->stopping)
+		return;
+	d->stopping = true;
+	sd_notify(0, "STOPPING=1");
+	log_info("vringd", "stopping: signal %d", w->signum);
+	ev_timer_stop(loop, &d->retry);
+	ev_timer_start(loop, &d->stop_limit);
+	control_close(d->control);
+	d->control = NULL;
+	d->nr_open = d->config->nr_targets + 1;
+	for (unsigned i = 0; i < d->config->nr_targets; i++)
+		target_close(d->targets[i], target_closed, d);
+	target_closed(d, NULL);
+}
+
+/* The control loop */
+
+static void log_wake(void *arg)
+{
+	struct daemon *d = arg;
+
+	ev_async_send(d->loop, &d->log_due);
+}
+
+static void flush_log(struct ev_loop *loop, struct ev_async *w, int revents)
+{
+	(void)loop;
+	(void)w;
+	(void)revents;
+	log_flush();
+}
+
+static int make_loop(struct daemon *d)
+{
+	d->loop = ev_default_loop(EVBACKEND_EPOLL | EVFLAG_NOENV);
+	if (!d->loop)
+		return -ENOMEM;
+	mailbox_init(&d->mailbox, d->loop);
+	ev_async_init(&d->log_due, flush_log);
+	ev_async_start(d->loop, &d->log_due);
+	ev_signal_init(&d->sigterm, begin_stop, SIGTERM);
+	ev_signal_init(&d->sigint, begin_stop, SIGINT);
+	d->sigterm.data = d;
+	d->sigint.data = d;
+	ev_signal_start(d->loop, &d->sigterm);
+	ev_signal_start(d->loop, &d->sigint);
+	ev_timer_init(&d->retry, retry_targets, RETRY_S, RETRY_S);
+	d->retry.data = d;
+	ev_timer_init(&d->stop_limit, stop_limit, STOP_S, 0.);
+	return 0;
+}
+
+static int start(struct daemon *d)
+{
+	int ret = make_loop(d);
+
+	if (ret == 0)
+		ret = memmap_guard_init();
+	if (ret == 0)
+		ret = make_workers(d);
+	if (ret == 0)
+		ret = make_targets(d);
+	if (ret == 0)
+		ret = open_control(d);
+	if (ret < 0)
+		return ret;
+	log_start(log_wake, d);
+	return start_workers(d);
+}
+
+static void stop(struct daemon *d)
+{
+	control_close(d->control);
+	for (unsigned i = 0; i < d->nr_workers && d->workers; i++)
+		if (d->workers[i])
+			worker_stop(d->workers[i]);
+	for (unsigned i = 0; i < d->config->nr_targets && d->targets; i++)
+		target_free(d->targets[i]);
+	offload_stop(1000);
+	for (unsigned i = 0; i < d->nr_workers && d->workers; i++)
+		worker_free(d->workers[i]);
+	free(d->workers);
+	free(d->targets);
+	if (d->loop) {
+		mailbox_fini(&d->mailbox);
+		ev_loop_destroy(d->loop);
+	}
+	config_free(d->config);
+}
+
+static int run(struct config *config)
+{
+	struct daemon d = {.config = config, .status = EXIT_SUCCESS};
+
+	if (start(&d) < 0) {
+		d.status = EXIT_FAILURE;
+	} else {
+		start_targets(&d);
+		log_info("vringd", "ready targets=%u workers=%u",
+			 config->nr_targets, d.nr_workers);
+		sd_notify(0, "READY=1");
+		ev_run(d.loop, 0);
+	}
+	stop(&d);
+	log_stop();
+	return d.status;
+}
+
+int main(int argc, char **argv)
+{
+	static const enum log_level levels[] = {
+		[CONFIG_LOG_ERR] = LOG_LEVEL_ERR,
+		[CONFIG_LOG_WARN] = LOG_LEVEL_WARN,
+		[CONFIG_LOG_INFO] = LOG_LEVEL_INFO,
+		[CONFIG_LOG_DEBUG] = LOG_LEVEL_DEBUG,
+	};
+	struct options o = {.config = DEFAULT_CONFIG};
+
+	parse_options(&o, argc, argv);
+	struct config *config = load(&o);
+
+	if (!config)
+		return EXIT_FAILURE;
+	if (o.print)
+		config_print(config, stdout);
+	if (o.check || o.print) {
+		config_free(config);
+		return EXIT_SUCCESS;
+	}
+	log_set(levels[config->log_level], o.debug);
+	signal(SIGPIPE, SIG_IGN);
+	return run(config);
+}

@@ -1,0 +1,459 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* device/vblk: what a virtio-blk driver can ask, and what it is answered. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <string.h>
+
+#include "device/models.h"
+#include "device/vblk.h"
+#include "testtarget.h"
+
+#define BIT(n) (1ULL << (n))
+
+#define FLUSH	     BIT(VIRTIO_BLK_F_FLUSH)
+#define CONFIG_WCE   BIT(VIRTIO_BLK_F_CONFIG_WCE)
+#define DISCARD	     BIT(VIRTIO_BLK_F_DISCARD)
+#define WRITE_ZEROES BIT(VIRTIO_BLK_F_WRITE_ZEROES)
+
+#define NR_SECTORS 2048 /* of testtarget's 1 MiB */
+
+static struct testtarget target;
+static struct testguest guest;
+
+static void begin(unsigned nr, uint64_t features)
+{
+	testtarget_start(&target);
+	testguest_start(&guest, &target, nr, features);
+}
+
+static void end(void)
+{
+	testguest_stop(&guest);
+	testtarget_stop(&target);
+}
+
+static int run_type(uint32_t type, uint64_t sector, uint32_t len)
+{
+	struct guestblk_req r;
+
+	cr_assert_eq(guestblk_init(&r, &guest.mem, type, sector, len), 0);
+	return guestblk_run(&guest.q[0], &r, NULL, 5000);
+}
+
+/* A discard or write zeroes request with @nr segments in @seg. */
+static int run_segs(uint32_t type,
+		    const struct virtio_blk_discard_write_zeroes *seg,
+		    uint32_t len)
+{
+	struct guestblk_req r;
+
+	cr_assert_eq(guestblk_init(&r, &guest.mem, type, 0, len), 0);
+	memcpy(r.data, seg, len);
+	return guestblk_run(&guest.q[0], &r, NULL, 5000);
+}
+
+Test(vblk, reads_what_was_written)
+{
+	char out[8192], in[8192];
+
+	testtarget_init(&target);
+	begin(1, FLUSH);
+	for (unsigned i = 0; i < sizeof(out); i++)
+		out[i] = (char)(i * 7 + i / 512);
+	cr_assert_eq(guestblk_write(&guest.q[0], 5, out, sizeof(out)), 0);
+	cr_assert_eq(guestblk_flush(&guest.q[0]), 0);
+	cr_assert_eq(guestblk_read(&guest.q[0], 5, in, sizeof(in)), 0);
+	cr_assert_arr_eq(in, out, sizeof(in));
+	end();
+}
+
+Test(vblk, takes_a_request_in_any_pieces)
+{
+	struct guestblk_req w, r;
+
+	testtarget_init(&target);
+	begin(1, 0);
+	cr_assert_eq(guestblk_init(&w, &guest.mem, VIRTIO_BLK_T_OUT, 1, 512),
+		     0);
+	cr_assert_eq(guestblk_init(&r, &guest.mem, VIRTIO_BLK_T_IN, 1, 512), 0);
+	for (uint32_t cut = 1; cut < 16 + 512; cut++) {
+		uint32_t cuts[] = {cut, 0}, in_cuts[] = {MIN(cut, 512u), 0};
+		struct guestblk_layout l = {cut < 528 ? cuts : NULL, in_cuts};
+
+		memset(w.data, (int)cut, 512);
+		memset(r.data, 0, 512);
+		l.in_cuts = NULL;
+		cr_assert_eq(guestblk_run(&guest.q[0], &w, &l, 5000), 0);
+		l.out_cuts = cut < 16 ? cuts : NULL;
+		l.in_cuts = in_cuts;
+		cr_assert_eq(guestblk_run(&guest.q[0], &r, &l, 5000), 0);
+		cr_assert_eq(r.used_len, 513);
+		cr_assert_arr_eq(r.data, w.data, 512, "cut at %u", cut);
+	}
+	end();
+}
+
+Test(vblk, answers_every_type_it_does_not_know)
+{
+	static const uint32_t types[] = {2,  3,	 5,  6,	 7,  9,	 10,	    12,
+					 14, 15, 16, 18, 26, 99, 0x80000000};
+
+	testtarget_init(&target);
+	begin(1, FLUSH | DISCARD | WRITE_ZEROES);
+	for (unsigned i = 0; i < ARRAY_SIZE(types); i++)
+		cr_assert_eq(run_type(types[i], 0, 0), VIRTIO_BLK_S_UNSUPP,
+			     "type %u", types[i]);
+	end();
+}
+
+Test(vblk, stays_inside_the_disk)
+{
+	static const struct {
+		uint64_t sector;
+		uint32_t len;
+		int status;
+	} cases[] = {
+		{NR_SECTORS - 1, 512, 0},
+		{NR_SECTORS - 1, 1024, 1},
+		{NR_SECTORS, 512, 1},
+		{UINT64_MAX, 512, 1},
+		{UINT64_MAX >> 9, 512, 1},
+		{BIT(55), 512, 1},
+		{0, 511, 1},
+		{0, 513, 1},
+	};
+	static const uint32_t types[] = {VIRTIO_BLK_T_IN, VIRTIO_BLK_T_OUT};
+
+	testtarget_init(&target);
+	begin(1, 0);
+	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++)
+		for (unsigned t = 0; t < 2; t++)
+			cr_assert_eq(run_type(types[t], cases[i].sector,
+					      cases[i].len),
+				     cases[i].status, "case %u type %u", i, t);
+	end();
+}
+
+Test(vblk, wants_whole_blocks_of_4096)
+{
+	testtarget_init(&target);
+	target.config.backend.block_size = 4096;
+	begin(1, 0);
+	cr_assert_eq(run_type(VIRTIO_BLK_T_OUT, 8, 4096), 0);
+	cr_assert_eq(run_type(VIRTIO_BLK_T_OUT, 1, 4096), 1);
+	cr_assert_eq(run_type(VIRTIO_BLK_T_IN, 8, 512), 1);
+	end();
+}
+
+Test(vblk, tells_its_serial_padded_with_nul)
+{
+	struct guestblk_req r;
+	static const char want[20] = "SERIAL";
+
+	testtarget_init(&target);
+	begin(1, 0);
+	cr_assert_eq(guestblk_init(&r, &guest.mem, VIRTIO_BLK_T_GET_ID, 0, 20),
+		     0);
+	memset(r.data, 0xaa, 20);
+	cr_assert_eq(guestblk_run(&guest.q[0], &r, NULL, 5000), 0);
+	cr_assert_arr_eq(r.data, want, 20);
+	cr_assert_eq(r.used_len, 21);
+	cr_assert_eq(guestblk_init(&r, &guest.mem, VIRTIO_BLK_T_GET_ID, 0, 19),
+		     0);
+	cr_assert_eq(guestblk_run(&guest.q[0], &r, NULL, 5000),
+		     VIRTIO_BLK_S_IOERR);
+	end();
+}
+
+Test(vblk, zeroes_and_discards_every_segment)
+{
+	struct virtio_blk_discard_write_zeroes seg[] = {
+		{.sector = 1, .num_sectors = 2},
+		{.sector = 9, .num_sectors = 0},
+		{.sector = 5, .num_sectors = 1, .flags = 1},
+	};
+	static char out[8 * 512], in[8 * 512];
+
+	testtarget_init(&target);
+	begin(1, DISCARD | WRITE_ZEROES);
+	memset(out, 0x5a, sizeof(out));
+	cr_assert_eq(guestblk_write(&guest.q[0], 0, out, sizeof(out)), 0);
+	cr_assert_eq(run_segs(VIRTIO_BLK_T_WRITE_ZEROES, seg, sizeof(seg)), 0);
+	memset(out + 512, 0, 1024);
+	memset(out + 5 * 512, 0, 512);
+	cr_assert_eq(guestblk_read(&guest.q[0], 0, in, sizeof(in)), 0);
+	cr_assert_arr_eq(in, out, sizeof(in));
+	seg[2].flags = 0;
+	cr_assert_eq(run_segs(VIRTIO_BLK_T_DISCARD, seg, sizeof(seg)), 0);
+	cr_assert_eq(guestblk_read(&guest.q[0], 0, in, 512), 0);
+	cr_assert_arr_eq(in, out, 512);
+	end();
+}
+
+Test(vblk, refuses_wrong_segments_and_touches_nothing)
+{
+	static const struct {
+		uint32_t type;
+		uint32_t len;
+		struct virtio_blk_discard_write_zeroes seg;
+		int status;
+	} cases[] = {
+		{VIRTIO_BLK_T_DISCARD, 15, {0, 1, 0}, 1},
+		{VIRTIO_BLK_T_DISCARD, 0, {0, 1, 0}, 1},
+		{VIRTIO_BLK_T_DISCARD, 16, {0, 1, 1}, 2},
+		{VIRTIO_BLK_T_DISCARD, 16, {0, 1, 2}, 2},
+		{VIRTIO_BLK_T_DISCARD, 16, {0, 0xffffffff, 0}, 1},
+		{VIRTIO_BLK_T_WRITE_ZEROES, 16, {0, 1, 2}, 2},
+		{VIRTIO_BLK_T_WRITE_ZEROES, 16, {0, 1, 0x80000000}, 2},
+		{VIRTIO_BLK_T_WRITE_ZEROES, 16, {NR_SECTORS, 1, 0}, 1},
+		{VIRTIO_BLK_T_WRITE_ZEROES, 16, {UINT64_MAX, 2, 0}, 1},
+	};
+	static struct virtio_blk_discard_write_zeroes
+		many[VBLK_MAX_SEG + 1];
+	static char out[512], in[512];
+
+	testtarget_init(&target);
+	begin(1, DISCARD | WRITE_ZEROES);
+	memset(out, 0x5a, sizeof(out));
+	cr_assert_eq(guestblk_write(&guest.q[0], 0, out, sizeof(out)), 0);
+	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+		many[0].num_sectors = 1;
+		many[1] = cases[i].seg;
+		cr_assert_eq(run_segs(cases[i].type,
+				      cases[i].len == 16 ? many : &many[1],
+				      cases[i].len == 16 ? 32 : cases[i].len),
+			     cases[i].status, "case %u", i);
+	}
+	for (unsigned i = 0; i <= VBLK_MAX_SEG; i++)
+		many[i] = (struct virtio_blk_discard_write_zeroes){
+			.num_sectors = 1};
+	cr_assert_eq(run_segs(VIRTIO_BLK_T_WRITE_ZEROES, many, sizeof(many)),
+		     1);
+	cr_assert_eq(guestblk_read(&guest.q[0], 0, in, sizeof(in)), 0);
+	cr_assert_arr_eq(in, out, sizeof(in));
+	end();
+}
+
+Test(vblk, does_only_what_was_negotiated)
+{
+	struct virtio_blk_discard_write_zeroes seg = {.num_sectors = 1};
+
+	testtarget_init(&target);
+	begin(1, FLUSH);
+	cr_assert_eq(run_segs(VIRTIO_BLK_T_DISCARD, &seg, sizeof(seg)), 2);
+	cr_assert_eq(run_segs(VIRTIO_BLK_T_WRITE_ZEROES, &seg, sizeof(seg)), 2);
+	end();
+}
+
+Test(vblk, writes_nothing_to_a_read_only_disk)
+{
+	struct virtio_blk_discard_write_zeroes seg = {.num_sectors = 1};
+
+	testtarget_init(&target);
+	target.config.read_only = true;
+	target.config.backend.read_only = true;
+	begin(1, UINT64_MAX);
+	cr_assert(guest.f.offered_features & BIT(VIRTIO_BLK_F_RO));
+	cr_assert_eq(run_type(VIRTIO_BLK_T_OUT, 0, 512), 1);
+	cr_assert_eq(run_segs(VIRTIO_BLK_T_DISCARD, &seg, sizeof(seg)), 1);
+	cr_assert_eq(run_segs(VIRTIO_BLK_T_WRITE_ZEROES, &seg, sizeof(seg)), 1);
+	cr_assert_eq(run_type(VIRTIO_BLK_T_IN, 0, 512), 0);
+	end();
+}
+
+Test(vblk, breaks_a_queue_that_leaves_no_room_for_a_status_and_no_other)
+{
+	struct guestblk_req r;
+	struct guestring_seg seg;
+	struct guestring_used used;
+	struct target_facts facts;
+	char in[512];
+
+	testtarget_init(&target);
+	begin(2, 0);
+	cr_assert_eq(guestblk_init(&r, &guest.mem, VIRTIO_BLK_T_OUT, 0, 512),
+		     0);
+	seg = (struct guestring_seg){
+		.gpa = guestmem_gpa(&guest.mem, r.hdr), .len = 16 + 512};
+	cr_assert_geq(frontend_submit(&guest.q[0], &seg, 1, NULL), 0);
+	cr_assert_eq(frontend_wait(&guest.q[0], &used, 5000), 0);
+	cr_assert_eq(used.len, 0);
+	cr_assert_eq(guestblk_read(&guest.q[1], 0, in, sizeof(in)), 0);
+	testtarget_facts(&target, &facts);
+	cr_assert_eq(facts.nr_queues, 2);
+	cr_assert(facts.queues[0].facts.broken);
+	cr_assert_not(facts.queues[1].facts.broken);
+	target_facts_fini(&facts);
+	end();
+}
+
+Test(vblk, fills_the_configuration_space)
+{
+	struct virtio_blk_config c;
+	uint8_t all[256];
+
+	testtarget_init(&target);
+	target.config.backend.block_size = 4096;
+	begin(1, UINT64_MAX);
+	cr_assert_eq(frontend_get_config(&guest.f, 0, &c, sizeof(c)), 0);
+	cr_assert_eq(c.capacity, NR_SECTORS);
+	cr_assert_eq(c.blk_size, 4096);
+	cr_assert_eq(c.seg_max, 126);
+	cr_assert_eq(c.num_queues, 4);
+	cr_assert_eq(c.wce, 1);
+	cr_assert_eq(c.max_discard_seg, VBLK_MAX_SEG);
+	cr_assert_eq(c.max_write_zeroes_seg, VBLK_MAX_SEG);
+	cr_assert_gt(c.max_write_zeroes_sectors, 0);
+	cr_assert_eq(c.unused, 0);
+	cr_assert_eq(frontend_get_config(&guest.f, 0, all, sizeof(all)), 0);
+	for (unsigned i = sizeof(c); i < sizeof(all); i++)
+		cr_assert_eq(all[i], 0);
+	end();
+}
+
+/* From here on the device alone, with a backend that takes notes. */
+
+static struct io *last;
+
+static void note(struct port *p, struct io *io)
+{
+	(void)p;
+	last = io;
+}
+
+static const struct backend_ops notes = {.name = "notes", .submit = note};
+
+static struct backend backend = {
+	.ops = &notes,
+	.info = {.size = 1 << 20, .block_size = 512, .can_discard = true},
+};
+
+static struct device *open_device(void)
+{
+	struct device_params p = {
+		.backend = &backend, .serial = "S", .nr_queues = 1};
+	struct device *d;
+
+	cr_assert_eq(vblk_device.open(&d, &p), 0);
+	return d;
+}
+
+/* The flags that a write gets from @d as it is now. */
+static unsigned flags_of_a_write(struct device *d)
+{
+	static _Alignas(64) char room[4096];
+	static struct virtio_blk_outhdr hdr = {.type = VIRTIO_BLK_T_OUT};
+	static char data[512];
+	static uint8_t status;
+	struct port port = {.backend = &backend};
+	struct device_queue dq = {.device = d, .port = &port};
+	struct iovec iov[] = {
+		{&hdr, sizeof(hdr)}, {data, sizeof(data)}, {&status, 1}};
+	struct chain c = {.iov = iov,
+			  .nr_readable = 2,
+			  .nr_writable = 1,
+			  .readable_len = sizeof(hdr) + sizeof(data),
+			  .writable_len = 1,
+			  .room = room};
+
+	cr_assert_leq(vblk_device.room, sizeof(room));
+	last = NULL;
+	vblk_device.request(&dq, NULL, &c);
+	cr_assert(last);
+	cr_assert_eq(last->op, IO_WRITE);
+	cr_assert_eq(last->iov, &iov[1]);
+	cr_assert_eq(last->nr_iov, 1);
+	return last->flags;
+}
+
+static const struct {
+	uint64_t features;
+	int wce; /* written to the configuration, or -1 */
+	unsigned flags;
+} durability[] = {
+	{0, -1, IO_FUA},
+	{FLUSH, -1, 0},
+	{FLUSH | CONFIG_WCE, -1, 0},
+	{FLUSH | CONFIG_WCE, 0, IO_FUA},
+	{FLUSH | CONFIG_WCE, 1, 0},
+	{CONFIG_WCE, -1, IO_FUA},
+	{CONFIG_WCE, 1, 0},
+};
+
+Test(vblk, writes_through_unless_the_driver_has_a_cache)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(durability); i++) {
+		struct device *d = open_device();
+		uint8_t wce = (uint8_t)durability[i].wce;
+
+		cr_assert_eq(vblk_device.accept(d, durability[i].features), 0);
+		if (durability[i].wce >= 0)
+			cr_assert_eq(vblk_device.config_set(d, &wce, 32, 1), 0);
+		cr_assert_eq(flags_of_a_write(d), durability[i].flags,
+			     "case %u", i);
+		vblk_device.close(d);
+	}
+}
+
+Test(vblk, lets_only_the_cache_switch_be_written)
+{
+	struct device *d = open_device();
+	uint8_t byte = 0, two = 2, both[2] = {0};
+
+	cr_assert_eq(vblk_device.config_set(d, &byte, 32, 1), -EINVAL);
+	vblk_device.accept(d, FLUSH | CONFIG_WCE);
+	cr_assert_eq(vblk_device.config_set(d, &byte, 31, 1), -EINVAL);
+	cr_assert_eq(vblk_device.config_set(d, both, 32, 2), -EINVAL);
+	cr_assert_eq(vblk_device.config_set(d, &two, 32, 1), -EINVAL);
+	cr_assert_eq(vblk_device.config_set(d, &byte, 32, 1), 0);
+	vblk_device.close(d);
+}
+
+Test(vblk, keeps_the_cache_switch_in_its_state)
+{
+	struct device *a = open_device(), *b = open_device();
+	struct blob blob;
+	uint8_t off = 0;
+
+	vblk_device.accept(a, FLUSH | CONFIG_WCE);
+	vblk_device.config_set(a, &off, 32, 1);
+	cr_assert_eq(vblk_device.save(a, &blob), 0);
+	vblk_device.accept(b, FLUSH | CONFIG_WCE);
+	cr_assert_eq(vblk_device.load(b, &blob), 0);
+	cr_assert_eq(flags_of_a_write(b), IO_FUA);
+	((uint8_t *)blob.data)[0]++;
+	cr_assert_eq(vblk_device.load(b, &blob), -EINVAL);
+	blob.len--;
+	cr_assert_eq(vblk_device.load(b, &blob), -EINVAL);
+	free(blob.data);
+	vblk_device.close(a);
+	vblk_device.close(b);
+}
+
+Test(vblk, forgets_the_driver_at_reset)
+{
+	struct device *d = open_device();
+
+	vblk_device.accept(d, FLUSH);
+	vblk_device.reset(d);
+	cr_assert_eq(flags_of_a_write(d), IO_FUA);
+	vblk_device.close(d);
+}
+
+Test(vblk, follows_a_backend_that_grew)
+{
+	struct device *d = open_device();
+	uint64_t capacity;
+
+	backend.info.size *= 2;
+	vblk_device.resized(d);
+	vblk_device.config_get(d, &capacity, 0, sizeof(capacity));
+	cr_assert_eq(capacity, 4096);
+	vblk_device.close(d);
+}
+
+Test(models, finds_a_model_by_its_name)
+{
+	cr_assert_eq(models_find("blk"), &vblk_device);
+	cr_assert_null(models_find("blkk"));
+}
