@@ -56,6 +56,8 @@ libvringd_a_SOURCES = \
 	src/daemon/control.c \
 	src/daemon/control.h \
 	src/daemon/keys.def \
+	src/daemon/loans.c \
+	src/daemon/loans.h \
 	src/daemon/report.c \
 	src/daemon/report.h \
 	src/daemon/suggest.c \

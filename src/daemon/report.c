@@ -64,12 +64,12 @@ static const char *state_name(const struct target_facts *f)
 	return f->connected ? "connected" : "listening";
 }
 
-static const char *claim_name(enum target_claim claim)
+static const char *claim_name(enum loans_claim claim)
 {
 	static const char *const names[] = {
-		[TARGET_CLAIM_NONE] = "none",
-		[TARGET_CLAIM_WAITING] = "waiting",
-		[TARGET_CLAIM_HELD] = "held",
+		[LOANS_CLAIM_NONE] = "none",
+		[LOANS_CLAIM_WAITING] = "waiting",
+		[LOANS_CLAIM_HELD] = "held",
 	};
 
 	return names[claim];

@@ -8,9 +8,9 @@
 #include <string.h>
 
 #include "backend/kinds.h"
-#include "base/counters.h"
 #include "base/log.h"
 #include "base/unixsock.h"
+#include "daemon/loans.h"
 #include "device/models.h"
 #include "run/offload.h"
 #include "vhost/link.h"
@@ -18,65 +18,12 @@
 /* How long a second client is held while the first shows no sign of leaving. */
 #define HOLD_S 0.5
 
-/* How often a storage that somebody else has is asked for again. */
-#define CLAIM_RETRY_S 0.2
-
-enum loan_state {
-	LOAN_NONE,
-	LOAN_ATTACHING,
-	LOAN_ATTACHED,
-	LOAN_DETACHING,
-};
-
-/* Bytes that processors hand to each other at once. */
-#define CACHE_LINE 64
-
-/* What is needed to lend one queue. */
-struct loan {
-	/* the worker's, while started: no other worker's on the same line */
-	struct counters counters __attribute__((aligned(CACHE_LINE)));
-
-	/* constant */
-	struct target *target;
-	unsigned index;
-	struct worker *worker;
-
-	/* the home's */
-	bool wanted;
-	bool started;
-	bool failed;			/* not to be tried until unwanted */
-	enum loan_state state;
-
-	/* whoever has the mail */
-	struct mail mail;
-	int result;
-	struct device_queue dq;
-};
-
-enum claim_state {
-	CLAIM_NONE,
-	CLAIM_TAKING,
-	CLAIM_HELD,
-	CLAIM_DROPPING,
-};
-
-struct claim {
-	enum claim_state state;
-	struct ev_timer retry;
-	bool said;			/* that we wait */
-
-	/* the offload thread's while taking or dropping */
-	struct offload_job job;
-	int result;
-	char why[256];
-};
-
 struct target {
 	/* constant */
 	const struct config_target *config;
 	struct mailbox *control;
 	struct worker *home;
-	struct loan *loans;		/* config->queues of them */
+	struct loans *loans;
 
 	/* control's */
 	enum target_state state;
@@ -95,7 +42,6 @@ struct target {
 	struct mail close_mail;
 	struct ev_io accept;
 	struct ev_timer hold;
-	struct claim claim;
 	struct session *session;
 	int held_fd;			/* of a second client, or -1 */
 	unsigned nr_collecting;		/* facts on their way */
@@ -114,165 +60,6 @@ static void shut(struct target *t)
 	kinds_close(t->backend);
 	t->device = NULL;
 	t->backend = NULL;
-}
-
-/* Loans: attach, start, detach */
-
-static void loan_settled(struct mail *m)
-{
-	struct loan *l = container_of(m, struct loan, mail);
-
-	if (l->state == LOAN_ATTACHING && l->result < 0) {
-		l->failed = true;
-		log_err(l->target->config->name,
-			"cannot use the backend on worker %u: %s",
-			worker_id(l->worker), strerror(-l->result));
-	}
-	l->state = l->state == LOAN_ATTACHING && l->result == 0 ? LOAN_ATTACHED
-								: LOAN_NONE;
-	settle(l->target);
-}
-
-static void reply_home(struct loan *l)
-{
-	l->mail.deliver = loan_settled;
-	worker_post(l->target->home, &l->mail);
-}
-
-static void deliver_attach(struct mail *m)
-{
-	struct loan *l = container_of(m, struct loan, mail);
-
-	l->result =
-		backend_attach(l->target->backend, l->worker, &l->dq.port);
-	reply_home(l);
-}
-
-static void deliver_detach(struct mail *m)
-{
-	struct loan *l = container_of(m, struct loan, mail);
-
-	backend_detach(l->dq.port);
-	reply_home(l);
-}
-
-static void send_loan(struct loan *l, enum loan_state state,
-		      void (*deliver)(struct mail *m))
-{
-	l->state = state;
-	l->mail.deliver = deliver;
-	worker_post(l->worker, &l->mail);
-}
-
-static void start_loan(struct loan *l)
-{
-	struct target *t = l->target;
-	struct queue_user user = {
-		.request = t->device->ops->request,
-		.ctx = &l->dq,
-		.room = t->device->ops->room,
-		.counters = &l->counters,
-	};
-
-	l->dq.device = t->device;
-	l->dq.counters = &l->counters;
-	l->started = true;
-	session_start_queue(t->session, l->index, l->worker, &user);
-}
-
-static void settle_loan(struct loan *l)
-{
-	bool held = l->target->claim.state == CLAIM_HELD;
-
-	if (!l->wanted && l->state == LOAN_ATTACHED)
-		send_loan(l, LOAN_DETACHING, deliver_detach);
-	else if (l->wanted && held && l->state == LOAN_NONE && !l->failed)
-		send_loan(l, LOAN_ATTACHING, deliver_attach);
-	else if (l->wanted && l->state == LOAN_ATTACHED && !l->started)
-		start_loan(l);
-}
-
-/* The claim: taken by an offload thread, and asked for until we have it */
-
-static void run_claim(struct offload_job *j)
-{
-	struct target *t = container_of(j, struct target, claim.job);
-
-	t->claim.result = backend_claim(t->backend, t->claim.why,
-					sizeof(t->claim.why));
-}
-
-static void retry_claim(struct ev_loop *loop, struct ev_timer *w, int revents)
-{
-	(void)loop;
-	(void)revents;
-	settle(w->data);
-}
-
-static void claim_done(struct offload_job *j)
-{
-	struct target *t = container_of(j, struct target, claim.job);
-	struct claim *c = &t->claim;
-
-	if (c->result == 0) {
-		if (c->said)
-			log_info(t->config->name, "has its backend path=%s",
-				 t->backend->name);
-		c->state = CLAIM_HELD;
-		c->said = false;
-	} else {
-		if (!c->said)
-			log_warn(t->config->name,
-				 "waits for its backend, no request is served "
-				 "meanwhile: %s",
-				 c->why);
-		c->state = CLAIM_NONE;
-		c->said = true;
-		ev_timer_set(&c->retry, CLAIM_RETRY_S, 0.);
-		ev_timer_start(worker_loop(t->home), &c->retry);
-	}
-	settle(t);
-}
-
-static void take_claim(struct target *t)
-{
-	t->claim.state = CLAIM_TAKING;
-	offload_run(&t->claim.job, run_claim, claim_done,
-		    worker_mailbox(t->home));
-}
-
-static void run_release(struct offload_job *j)
-{
-	backend_release(container_of(j, struct target, claim.job)->backend);
-}
-
-static void release_done(struct offload_job *j)
-{
-	struct target *t = container_of(j, struct target, claim.job);
-
-	t->claim.state = CLAIM_NONE;
-	settle(t);
-}
-
-static void drop_claim(struct target *t)
-{
-	t->claim.state = CLAIM_DROPPING;
-	offload_run(&t->claim.job, run_release, release_done,
-		    worker_mailbox(t->home));
-}
-
-static void settle_claim(struct target *t, bool wanted, bool used)
-{
-	struct claim *c = &t->claim;
-
-	if (c->state == CLAIM_NONE && wanted && !ev_is_active(&c->retry))
-		take_claim(t);
-	else if (c->state == CLAIM_HELD && !wanted && !used)
-		drop_claim(t);
-	else if (c->state == CLAIM_NONE && !wanted) {
-		ev_timer_stop(worker_loop(t->home), &c->retry);
-		c->said = false;
-	}
 }
 
 /* Sessions */
@@ -310,16 +97,7 @@ static void queue_ready(void *ctx, struct session *s, unsigned index)
 	struct target *t = ctx;
 
 	(void)s;
-	t->loans[index].wanted = true;
-	t->loans[index].started = false;
-	settle(t);
-}
-
-static void forget_loan(struct loan *l)
-{
-	l->wanted = false;
-	l->started = false;
-	l->failed = false;
+	loans_want(t->loans, index);
 }
 
 static void queue_idle(void *ctx, struct session *s, unsigned index)
@@ -327,8 +105,7 @@ static void queue_idle(void *ctx, struct session *s, unsigned index)
 	struct target *t = ctx;
 
 	(void)s;
-	forget_loan(&t->loans[index]);
-	settle(t);
+	loans_forget(t->loans, index);
 }
 
 static void reset_device(void *ctx)
@@ -344,9 +121,7 @@ static void session_ended(void *ctx, struct session *s)
 
 	(void)s;
 	t->ended = true;
-	for (unsigned i = 0; i < t->config->queues; i++)
-		forget_loan(&t->loans[i]);
-	settle(t);
+	loans_forget_all(t->loans);
 }
 
 static const struct session_ops target_session = {
@@ -492,21 +267,26 @@ static void finish_session(struct target *t)
 
 static void settle(struct target *t)
 {
-	bool wanted = false, used = false;
-
-	for (unsigned i = 0; i < t->config->queues; i++) {
-		wanted |= t->loans[i].wanted;
-		used |= t->loans[i].state != LOAN_NONE;
-	}
-	settle_claim(t, wanted, used);
-	for (unsigned i = 0; i < t->config->queues; i++)
-		settle_loan(&t->loans[i]);
-	if (used || wanted || t->claim.state != CLAIM_NONE)
+	if (!loans_are_idle(t->loans))
 		return;
 	if (t->ended)
 		finish_session(t);
 	if (t->closing && !t->session && !t->nr_collecting)
 		finish_close(t);
+}
+
+static void loans_idle(void *ctx)
+{
+	settle(ctx);
+}
+
+static void lend_queue(void *ctx, unsigned index, struct worker *w,
+		       const struct queue_user *user)
+{
+	struct target *t = ctx;
+
+	/* A failure was logged, and told to the front-end. */
+	session_start_queue(t->session, index, w, user);
 }
 
 /* Opening and closing, on the control thread */
@@ -562,7 +342,11 @@ static int open_device(struct target *t)
 		.read_only = c->read_only,
 	};
 
-	return models_find("blk")->open(&t->device, &p);
+	int ret = models_find("blk")->open(&t->device, &p);
+
+	if (ret == 0)
+		loans_bind(t->loans, t->device);
+	return ret;
 }
 
 static int open_socket(struct target *t, struct unixsock_why *why)
@@ -602,15 +386,6 @@ int target_open(struct target *t)
 	return 0;
 }
 
-static struct loan *new_loans(unsigned nr)
-{
-	struct loan *l = aligned_alloc(CACHE_LINE, nr * sizeof(*l));
-
-	if (l)
-		memset(l, 0, nr * sizeof(*l));
-	return l;
-}
-
 int target_new(struct target **out, const struct target_params *p)
 {
 	struct target *t = calloc(1, sizeof(*t));
@@ -623,15 +398,19 @@ int target_new(struct target **out, const struct target_params *p)
 	t->sock.fd = -1;
 	t->held_fd = -1;
 	t->state = TARGET_FAILED;
-	t->loans = new_loans(p->config->queues);
-	if (!t->loans) {
+	struct loans_params lp = {
+		.tag = p->config->name,
+		.nr_queues = p->config->queues,
+		.workers = p->workers,
+		.nr_workers = p->nr_workers,
+		.lend = lend_queue,
+		.idle = loans_idle,
+		.ctx = t,
+	};
+
+	if (loans_new(&t->loans, &lp) < 0) {
 		free(t);
 		return -ENOMEM;
-	}
-	for (unsigned i = 0; i < p->config->queues; i++) {
-		t->loans[i].target = t;
-		t->loans[i].index = i;
-		t->loans[i].worker = p->workers[i % p->nr_workers];
 	}
 	target_open(t);
 	*out = t;
@@ -643,7 +422,7 @@ void target_free(struct target *t)
 	if (!t)
 		return;
 	shut(t);
-	free(t->loans);
+	loans_free(t->loans);
 	free(t);
 }
 
@@ -655,8 +434,6 @@ static void deliver_start(struct mail *m)
 	t->accept.data = t;
 	ev_timer_init(&t->hold, hold_over, 0., 0.);
 	t->hold.data = t;
-	ev_timer_init(&t->claim.retry, retry_claim, 0., 0.);
-	t->claim.retry.data = t;
 	ev_io_start(worker_loop(t->home), &t->accept);
 }
 
@@ -707,9 +484,7 @@ enum target_state target_state(const struct target *t)
 
 void target_counters(const struct target *t, struct counters *sum)
 {
-	memset(sum, 0, sizeof(*sum));
-	for (unsigned i = 0; i < t->config->queues; i++)
-		counters_sum(sum, &t->loans[i].counters);
+	loans_counters(t->loans, sum);
 }
 
 /* Facts: control asks the home, and that every worker that has a queue */
@@ -783,11 +558,7 @@ static void deliver_facts(struct mail *m)
 	struct target_facts *f = container_of(m, struct target_facts, mail);
 	struct target *t = f->target;
 
-	f->claim = t->claim.state == CLAIM_HELD ? TARGET_CLAIM_HELD
-		   : t->claim.said		? TARGET_CLAIM_WAITING
-						: TARGET_CLAIM_NONE;
-	if (t->claim.said)
-		snprintf(f->reason, sizeof(f->reason), "%s", t->claim.why);
+	f->claim = loans_claim(t->loans, f->reason, sizeof(f->reason));
 	t->nr_collecting++;
 	f->pending = 1;
 	f->connected = t->session && !t->ended;

@@ -7,6 +7,7 @@
 
 #include "backend/backend.h"
 #include "daemon/config.h"
+#include "daemon/loans.h"
 #include "run/worker.h"
 #include "vhost/session.h"
 
@@ -16,17 +17,7 @@
  * Control opens a target (backend, device, socket) and closes it.  In between
  * it belongs to its home, the worker that has its socket and its session.
  *
- * A queue that its VMM made ready is not served at once.  The backend must be
- * claimed first, by an offload thread, which proves that a predecessor's I/O is
- * over; and the worker that is to have the queue must have attached the
- * backend.  Each queue has a loan that goes through these steps:
- *
- *	NONE --claim held--> ATTACHING --> ATTACHED, started
- *	ATTACHED --not wanted--> DETACHING --> NONE
- *
- * Whatever happens, only "wanted" is changed, by the session, and settle()
- * takes the next step that is due.  When no loan is left the claim is dropped:
- * another host, or another program, may then have the storage.
+ * Before a queue is lent, its loan is settled: see loans.h.
  *
  * A second client is held for a moment, as the first may be just leaving, and
  * as long as the first one's session drains.  Its requests must all be over
@@ -82,12 +73,6 @@ enum target_state target_state(const struct target *t);
 /* Sum of the counters of all queues, since the start. */
 void target_counters(const struct target *t, struct counters *sum);
 
-enum target_claim {
-	TARGET_CLAIM_NONE,
-	TARGET_CLAIM_WAITING,
-	TARGET_CLAIM_HELD,
-};
-
 /* A queue that is lent. */
 struct target_queue {
 	unsigned index;
@@ -106,7 +91,7 @@ struct target_facts {
 	enum target_state state;
 	char reason[256];	/* why it failed, or waits; "" if neither */
 	struct backend_info info; /* when open */
-	enum target_claim claim;
+	enum loans_claim claim;
 	bool connected;
 	struct session_facts session;	/* when connected */
 	struct target_queue *queues;	/* nr_queues of them, or NULL */
