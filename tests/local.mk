@@ -50,16 +50,22 @@ unit_tests_SOURCES = \
 	tests/fuzz/fuzz_config.c \
 	tests/fuzz/fuzz_proto.c \
 	tests/fuzz/fuzz_split.c \
+	tests/lib/clientscript.c \
+	tests/lib/clientscript.h \
 	tests/lib/iotest.c \
 	tests/lib/iotest.h \
 	tests/lib/loopdev.c \
 	tests/lib/loopdev.h \
+	tests/lib/prove.c \
+	tests/lib/prove.h \
 	tests/lib/ringmem.c \
 	tests/lib/ringmem.h \
 	tests/lib/sessionrig.c \
 	tests/lib/sessionrig.h \
 	tests/lib/sessiontest.c \
 	tests/lib/sessiontest.h \
+	tests/lib/testclient.c \
+	tests/lib/testclient.h \
 	tests/lib/testtarget.c \
 	tests/lib/testtarget.h \
 	tests/unit/backend/test_backend.c \
@@ -75,6 +81,8 @@ unit_tests_SOURCES = \
 	tests/unit/base/test_log.c \
 	tests/unit/base/test_ratelimit.c \
 	tests/unit/base/test_unixsock.c \
+	tests/unit/daemon/test_clients.c \
+	tests/unit/daemon/test_clients_qemu.c \
 	tests/unit/daemon/test_config.c \
 	tests/unit/daemon/test_control.c \
 	tests/unit/daemon/test_suggest.c \
