@@ -50,6 +50,8 @@ unit_tests_SOURCES = \
 	tests/fuzz/fuzz_config.c \
 	tests/fuzz/fuzz_proto.c \
 	tests/fuzz/fuzz_split.c \
+	tests/lib/attack.c \
+	tests/lib/attack.h \
 	tests/lib/clientscript.c \
 	tests/lib/clientscript.h \
 	tests/lib/iotest.c \
@@ -81,6 +83,12 @@ unit_tests_SOURCES = \
 	tests/unit/base/test_log.c \
 	tests/unit/base/test_ratelimit.c \
 	tests/unit/base/test_unixsock.c \
+	tests/unit/daemon/test_attacks_kicks.c \
+	tests/unit/daemon/test_attacks_memory.c \
+	tests/unit/daemon/test_attacks_race.c \
+	tests/unit/daemon/test_attacks_ring.c \
+	tests/unit/daemon/test_attacks_setup.c \
+	tests/unit/daemon/test_attacks_socket.c \
 	tests/unit/daemon/test_clients.c \
 	tests/unit/daemon/test_clients_qemu.c \
 	tests/unit/daemon/test_config.c \

@@ -121,12 +121,36 @@ static int get_queue_num(struct session *s, struct proto_msg *m)
 }
 
 /*
+ * A client that gives us its own end of the link would never be seen to leave,
+ * as we would hold it.  That end's peer is this process.  Other sockets are
+ * welcome: User-mode Linux is called through one.  Asking for the peer never
+ * blocks, whatever the descriptor is.
+ */
+static int refuse_link(struct session *s, const struct proto_msg *m)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	if (!m->nr_fds ||
+	    getsockopt(m->fds[0], SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 ||
+	    peer.pid != getpid())
+		return 0;
+	return session_refuse(s, -EINVAL,
+			      "the descriptor is a socket of ours, not an "
+			      "eventfd");
+}
+
+/*
  * The channel on which a front-end is told that the disk grew.  UML cannot do
  * without the offer: it has an interrupt for its rings only if it made one for
  * this channel.
  */
 static int set_backend_req_fd(struct session *s, struct proto_msg *m)
 {
+	int err = refuse_link(s, m);
+
+	if (err)
+		return err;
 	session_keep_fd(&s->backend_req, take_fd(m, 0));
 	return 0;
 }
@@ -370,26 +394,6 @@ static int get_vring_base(struct session *s, struct proto_msg *m)
 	session_stop_queue(s, m->p.state.index);
 	return session_wait_for(s, SESSION_WAIT_QUEUES, m,
 				finish_get_vring_base);
-}
-
-/*
- * A client that gives us its own end of the link would never be seen to leave,
- * as we would hold it.  That end's peer is this process.  Other sockets are
- * welcome: User-mode Linux is called through one.  Asking for the peer never
- * blocks, whatever the descriptor is.
- */
-static int refuse_link(struct session *s, const struct proto_msg *m)
-{
-	struct ucred peer;
-	socklen_t len = sizeof(peer);
-
-	if (!m->nr_fds ||
-	    getsockopt(m->fds[0], SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 ||
-	    peer.pid != getpid())
-		return 0;
-	return session_refuse(s, -EINVAL,
-			      "the descriptor is a socket of ours, not an "
-			      "eventfd");
 }
 
 static int set_vring_kick(struct session *s, struct proto_msg *m)
