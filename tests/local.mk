@@ -49,6 +49,7 @@ unit_tests_SOURCES = \
 	tests/fuzz/fuzz.h \
 	tests/fuzz/fuzz_config.c \
 	tests/fuzz/fuzz_proto.c \
+	tests/fuzz/fuzz_session.c \
 	tests/fuzz/fuzz_split.c \
 	tests/lib/attack.c \
 	tests/lib/attack.h \
@@ -83,6 +84,7 @@ unit_tests_SOURCES = \
 	tests/unit/base/test_log.c \
 	tests/unit/base/test_ratelimit.c \
 	tests/unit/base/test_unixsock.c \
+	tests/unit/daemon/test_attacks_fuzz.c \
 	tests/unit/daemon/test_attacks_kicks.c \
 	tests/unit/daemon/test_attacks_memory.c \
 	tests/unit/daemon/test_attacks_race.c \
@@ -144,6 +146,7 @@ if FUZZ
 fuzzers += \
 	fuzz-config \
 	fuzz-proto \
+	fuzz-session \
 	fuzz-split
 fuzz_ldflags = $(AM_LDFLAGS) -fsanitize=fuzzer
 fuzz_config_SOURCES = tests/fuzz/entry.c tests/fuzz/fuzz.h \
@@ -156,6 +159,11 @@ fuzz_proto_SOURCES = tests/fuzz/entry.c tests/fuzz/fuzz.h \
 fuzz_proto_CPPFLAGS = $(AM_CPPFLAGS) -DFUZZ_TARGET=fuzz_proto
 fuzz_proto_LDFLAGS = $(fuzz_ldflags)
 fuzz_proto_LDADD = $(vringd_libs)
+fuzz_session_SOURCES = tests/fuzz/entry.c tests/fuzz/fuzz.h \
+	tests/fuzz/fuzz_session.c
+fuzz_session_CPPFLAGS = $(AM_CPPFLAGS) -DFUZZ_TARGET=fuzz_session
+fuzz_session_LDFLAGS = $(fuzz_ldflags)
+fuzz_session_LDADD = libfrontend.a $(vringd_libs)
 fuzz_split_SOURCES = tests/fuzz/entry.c tests/fuzz/fuzz.h \
 	tests/fuzz/fuzz_split.c tests/lib/ringmem.c tests/lib/ringmem.h
 fuzz_split_CPPFLAGS = $(AM_CPPFLAGS) -DFUZZ_TARGET=fuzz_split
