@@ -53,6 +53,7 @@ struct daemon {
 	struct ev_async log_due;
 	struct ev_signal sigterm;
 	struct ev_signal sigint;
+	struct ev_signal sighup;
 	struct ev_timer retry;
 	struct ev_timer stop_limit;
 	struct control *control;
@@ -262,12 +263,19 @@ static void retry_targets(struct ev_loop *loop, struct ev_timer *w, int revents)
 {
 	struct daemon *d = w->data;
 
-	(void)loop;
+	bool failed = false;
+
 	(void)revents;
-	for (unsigned i = 0; i < d->config->nr_targets; i++)
-		if (target_state(d->targets[i]) == TARGET_FAILED &&
-		    target_open(d->targets[i]) == 0)
+	for (unsigned i = 0; i < d->config->nr_targets; i++) {
+		if (target_state(d->targets[i]) != TARGET_FAILED)
+			continue;
+		if (target_open(d->targets[i]) == 0)
 			target_start(d->targets[i]);
+		else
+			failed = true;
+	}
+	if (!failed)
+		ev_timer_stop(loop, w);
 }
 
 /* A timer only where there is something to retry: an idle daemon sleeps. */
@@ -361,6 +369,16 @@ static void begin_stop(struct ev_loop *loop, struct ev_signal *w, int revents)
 	target_closed(d, NULL);
 }
 
+/* Somebody's habit, or a terminal that went: no reason to end. */
+static void note_sighup(struct ev_loop *loop, struct ev_signal *w, int revents)
+{
+	(void)loop;
+	(void)w;
+	(void)revents;
+	log_warn("vringd", "the configuration is read at start only: restart "
+			   "to apply a change");
+}
+
 /* The control loop */
 
 static void log_wake(void *arg)
@@ -392,6 +410,8 @@ static int make_loop(struct daemon *d)
 	d->sigint.data = d;
 	ev_signal_start(d->loop, &d->sigterm);
 	ev_signal_start(d->loop, &d->sigint);
+	ev_signal_init(&d->sighup, note_sighup, SIGHUP);
+	ev_signal_start(d->loop, &d->sighup);
 	ev_timer_init(&d->retry, retry_targets, RETRY_S, RETRY_S);
 	d->retry.data = d;
 	ev_timer_init(&d->stop_limit, stop_limit, STOP_S, 0.);
