@@ -32,6 +32,8 @@ libvringd_a_SOURCES = \
 	src/base/counters.c \
 	src/base/counters.def \
 	src/base/counters.h \
+	src/base/fdkind.c \
+	src/base/fdkind.h \
 	src/base/iov.c \
 	src/base/iov.h \
 	src/base/list.h \

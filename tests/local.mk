@@ -67,6 +67,8 @@ unit_tests_SOURCES = \
 	tests/lib/sessionrig.h \
 	tests/lib/sessiontest.c \
 	tests/lib/sessiontest.h \
+	tests/lib/silentfuse.c \
+	tests/lib/silentfuse.h \
 	tests/lib/testclient.c \
 	tests/lib/testclient.h \
 	tests/lib/testtarget.c \
@@ -79,12 +81,14 @@ unit_tests_SOURCES = \
 	tests/unit/backend/test_mem.c \
 	tests/unit/backend/test_null.c \
 	tests/unit/base/test_counters.c \
+	tests/unit/base/test_fdkind.c \
 	tests/unit/base/test_iov.c \
 	tests/unit/base/test_list.c \
 	tests/unit/base/test_log.c \
 	tests/unit/base/test_ratelimit.c \
 	tests/unit/base/test_unixsock.c \
 	tests/unit/daemon/test_attacks_fuzz.c \
+	tests/unit/daemon/test_attacks_hang.c \
 	tests/unit/daemon/test_attacks_kicks.c \
 	tests/unit/daemon/test_attacks_memory.c \
 	tests/unit/daemon/test_attacks_race.c \

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/fdkind.h"
 #include "base/log.h"
 #include "base/util.h"
 
@@ -122,9 +123,8 @@ static int get_queue_num(struct session *s, struct proto_msg *m)
 
 /*
  * A client that gives us its own end of the link would never be seen to leave,
- * as we would hold it.  That end's peer is this process.  Other sockets are
- * welcome: User-mode Linux is called through one.  Asking for the peer never
- * blocks, whatever the descriptor is.
+ * as we would hold it.  That end's peer is this process.  Asking for the peer
+ * never blocks, whatever the descriptor is.
  */
 static int refuse_link(struct session *s, const struct proto_msg *m)
 {
@@ -138,6 +138,27 @@ static int refuse_link(struct session *s, const struct proto_msg *m)
 	return session_refuse(s, -EINVAL,
 			      "the descriptor is a socket of ours, not an "
 			      "eventfd");
+}
+
+/*
+ * Kicks are waited for, calls and errors are written to.  Both can hold a
+ * worker up for ever: the first asks a FUSE file's server whether the file is
+ * ready, also from inside an epoll descriptor; the second takes the lock of a
+ * pipe, which whoever writes to it from memory that does not come keeps.  So
+ * only those are taken that cannot, eventfds and sockets; User-mode Linux is
+ * called through a socket.  Nothing that is asked here goes to a server.
+ */
+static int check_event(struct session *s, const struct proto_msg *m)
+{
+	if (!m->nr_fds)
+		return 0;
+	if (fdkind_is_socket(m->fds[0]))
+		return refuse_link(s, m);
+	if (fdkind_is_eventfd(m->fds[0]))
+		return 0;
+	return session_refuse(s, -EINVAL,
+			      "the descriptor is neither an eventfd nor a "
+			      "socket");
 }
 
 /*
@@ -400,7 +421,7 @@ static int set_vring_kick(struct session *s, struct proto_msg *m)
 {
 	struct session_queue *q = queue_of(s, m);
 	struct queue_change change = {.what = QUEUE_CHANGE_KICK};
-	int err = refuse_link(s, m);
+	int err = check_event(s, m);
 	int fd;
 
 	if (err)
@@ -422,7 +443,7 @@ static int set_call_or_err(struct session *s, struct proto_msg *m, int *kept,
 {
 	struct session_queue *q = queue_of(s, m);
 	struct queue_change change = {.what = what};
-	int err = refuse_link(s, m);
+	int err = check_event(s, m);
 
 	if (err)
 		return err;

@@ -365,7 +365,7 @@ Test(handlers, survives_descriptors_that_are_something_else)
 		     id <= VHOST_USER_SET_VRING_ERR; id++)
 			cr_assert_eq(frontend_set_vring_fd(&rig.t.vmm, id, 1,
 							   fds[i]),
-				     fds[i] == rig.t.vmm.fd ? -EREMOTEIO : 0);
+				     -EREMOTEIO);
 		rig_submit(&rig.q1, 0);
 		cr_assert_eq(frontend_start_queue(&rig.t.vmm, &rig.q0), 0);
 		rig_submit(&rig.q0, 0);

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What kind of file a descriptor from a stranger is. */
+#pragma once
+
+#include <stdbool.h>
+
+/*
+ * A VMM may send a file whose server, its own, never answers: FUSE, or a
+ * network that is gone.  Then fstat(), poll() and even close() never return.
+ * What is asked here is answered by the kernel alone.
+ */
+
+/* Any thread. */
+bool fdkind_is_socket(int fd);
+
+/* Needs /proc; false without.  Any thread. */
+bool fdkind_is_eventfd(int fd);
+
+/* In memory or huge pages: memfd_create(), tmpfs, hugetlbfs.  Any thread. */
+bool fdkind_is_memory(int fd);

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A file on a file system whose server has stopped to answer. */
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+/*
+ * Whoever reads, polls, asks for the size of, or closes such a file waits until
+ * silentfuse_end().
+ */
+struct silentfuse {
+	int dev;  /* the server's end */
+	int file; /* an open file; copies of it behave alike */
+	char dir[32];
+	pthread_t server;
+	_Atomic int silent;
+};
+
+/*
+ * Mounts it where only this process sees it, which must have one thread only
+ * if it is not root's.  Returns 0 or -errno: often -EPERM.
+ */
+int silentfuse_begin(struct silentfuse *s);
+
+/* Lets all who wait go on with an error, and closes. */
+void silentfuse_end(struct silentfuse *s);

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Descriptors that no system call on them ever returns from. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "attack.h"
+#include "base/util.h"
+#include "prove.h"
+#include "silentfuse.h"
+
+static struct attack attack;
+static struct silentfuse silent;
+
+static void begin(void)
+{
+	int ret = silentfuse_begin(&silent);
+
+	if (ret)
+		cr_skip_test("no FUSE here: %s", strerror(-ret));
+	attack_init(&attack);
+	attack_begin(&attack);
+}
+
+/* The neighbour's whole life: its client leaves, and another one comes. */
+static void check_neighbour(const char *what, unsigned nr)
+{
+	attack_check(&attack, what, nr);
+	testguest_stop(&attack.guard);
+	testguest_start(&attack.guard, &attack.other, 1, UINT64_MAX);
+	attack_check(&attack, what, nr);
+}
+
+static void end(void)
+{
+	silentfuse_end(&silent);
+	attack_settle(&attack, "silence", 0);
+	attack_end(&attack);
+}
+
+Test(attacks_hang, as_kick_call_and_error_descriptors)
+{
+	static const uint32_t ids[] = {VHOST_USER_SET_VRING_CALL,
+				       VHOST_USER_SET_VRING_ERR,
+				       VHOST_USER_SET_VRING_KICK};
+
+	begin();
+	for (unsigned i = 0; i < ARRAY_SIZE(ids) * 2; i++) {
+		uint64_t ring = 0;
+		struct guestblk_req r;
+
+		attack_come(&attack);
+		if (i & 1)
+			cr_assert_eq(frontend_stop_queue(&attack.g.f,
+							 &attack.g.q[0], NULL),
+				     0);
+		attack_expect_no(attack_send(&attack.g.f, ids[i / 2], &ring, 8,
+					     &silent.file, 1),
+				 "silence", i);
+		guestblk_init(&r, &attack.g.mem, VIRTIO_BLK_T_FLUSH, 0, 0);
+		guestblk_run(&attack.g.q[0], &r, NULL, 10);
+		testguest_stop(&attack.g);
+		check_neighbour("silence", i);
+	}
+	end();
+}
