@@ -10,46 +10,63 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/fdkind.h"
 #include "base/util.h"
 #include "run/thread.h"
 
 /*
  * Theory of operation: offload
  *
- * Jobs wait in one queue, first in first out, for up to MAX_THREADS threads.  A
- * thread is made when a job comes and no thread is idle, so a job that is stuck
- * (a dead network file system, say) holds up nobody until as many are stuck.
- * Idle threads stay: they cost a stack that is not touched.
+ * Jobs wait in a pool's queue, first in first out, for up to MAX_THREADS
+ * threads.  A thread is made when a job comes and no thread is idle, so a job
+ * that is stuck (a dead network file system, say) holds up nobody until as many
+ * are stuck.  Idle threads stay: they cost a stack that is not touched.
+ *
+ * There are two pools, since a VMM can make any number of them stuck: it sends
+ * files whose server, its own, does not answer, not even when they are closed.
+ * Such files are closed by a pool that does nothing else.
  *
  * The lock is held for a few instructions, never while a job runs.
  */
 #define MAX_THREADS 8
 
+struct pool {
+	pthread_cond_t job_given;
+	struct offload_job *first;
+	struct offload_job **last;
+	unsigned nr_waiting; /* jobs */
+	unsigned nr_idle;    /* threads */
+	unsigned nr_threads;
+};
+
+static struct pool work = {
+	.job_given = PTHREAD_COND_INITIALIZER,
+	.last = &work.first,
+};
+static struct pool foreign = {
+	.job_given = PTHREAD_COND_INITIALIZER,
+	.last = &foreign.first,
+};
+
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t job_given = PTHREAD_COND_INITIALIZER;
 static pthread_cond_t thread_ended = PTHREAD_COND_INITIALIZER;
-static struct offload_job *first;
-static struct offload_job **last = &first;
-static unsigned nr_waiting; /* jobs */
-static unsigned nr_idle;    /* threads */
-static unsigned nr_threads;
 static bool stopping; /* threads end when there is nothing left to do */
 
 /* Called with the lock held; NULL when the thread shall end. */
-static struct offload_job *wait_for_job(void)
+static struct offload_job *wait_for_job(struct pool *p)
 {
 	struct offload_job *j;
 
-	nr_idle++;
-	while (!first && !stopping)
-		pthread_cond_wait(&job_given, &lock);
-	nr_idle--;
-	j = first;
+	p->nr_idle++;
+	while (!p->first && !stopping)
+		pthread_cond_wait(&p->job_given, &lock);
+	p->nr_idle--;
+	j = p->first;
 	if (j) {
-		first = j->next;
-		if (!first)
-			last = &first;
-		nr_waiting--;
+		p->first = j->next;
+		if (!p->first)
+			p->last = &p->first;
+		p->nr_waiting--;
 	}
 	return j;
 }
@@ -66,49 +83,49 @@ static void run_job(struct offload_job *j)
 
 static void *run_jobs(void *arg)
 {
+	struct pool *p = arg;
 	struct offload_job *j;
 
-	(void)arg;
 	pthread_mutex_lock(&lock);
-	while ((j = wait_for_job())) {
+	while ((j = wait_for_job(p))) {
 		pthread_mutex_unlock(&lock);
 		run_job(j);
 		pthread_mutex_lock(&lock);
 	}
-	nr_threads--;
+	p->nr_threads--;
 	pthread_cond_broadcast(&thread_ended);
 	pthread_mutex_unlock(&lock);
 	return NULL;
 }
 
 /* Called with the lock held. */
-static void add_thread(void)
+static void add_thread(struct pool *p)
 {
 	pthread_t t;
 
-	if (nr_threads == MAX_THREADS)
+	if (p->nr_threads == MAX_THREADS)
 		return;
-	if (!thread_start(&t, "vringd-offload", run_jobs, NULL)) {
+	if (!thread_start(&t, "vringd-offload", run_jobs, p)) {
 		pthread_detach(t);
-		nr_threads++;
+		p->nr_threads++;
 	}
 }
 
 /* Returns false when there is no thread, and none could be made. */
-static bool give(struct offload_job *j)
+static bool give(struct pool *p, struct offload_job *j)
 {
 	pthread_mutex_lock(&lock);
 	/* Idle threads may have been given jobs that they did not take yet. */
-	if (nr_waiting >= nr_idle)
-		add_thread();
-	bool given = nr_threads > 0;
+	if (p->nr_waiting >= p->nr_idle)
+		add_thread(p);
+	bool given = p->nr_threads > 0;
 
 	if (given) {
 		j->next = NULL;
-		*last = j;
-		last = &j->next;
-		nr_waiting++;
-		pthread_cond_signal(&job_given);
+		*p->last = j;
+		p->last = &j->next;
+		p->nr_waiting++;
+		pthread_cond_signal(&p->job_given);
 	}
 	pthread_mutex_unlock(&lock);
 	return given;
@@ -128,7 +145,7 @@ void offload_run(struct offload_job *j, void (*run)(struct offload_job *j),
 	j->reply = reply;
 	j->run = run;
 	j->done = done;
-	if (!give(j))
+	if (!give(&work, j))
 		run_job(j);
 }
 
@@ -157,7 +174,7 @@ static void run_release(struct offload_job *j)
 	free(r);
 }
 
-static void give_release(const struct release *what)
+static void give_release(struct pool *p, const struct release *what)
 {
 	struct release *r = malloc(sizeof(*r));
 
@@ -166,20 +183,30 @@ static void give_release(const struct release *what)
 		return;
 	}
 	*r = *what;
-	offload_run(&r->job, run_release, NULL, NULL);
+	r->job.run = run_release;
+	if (!give(p, &r->job))
+		run_job(&r->job);
+}
+
+/* Of these, closing takes some time at most. */
+static bool is_quick_to_close(int fd)
+{
+	return fdkind_is_memory(fd) || fdkind_is_socket(fd) ||
+	       fdkind_is_eventfd(fd);
 }
 
 void offload_close(int fd)
 {
 	if (fd >= 0)
-		give_release(&(struct release){.fd = fd});
+		give_release(is_quick_to_close(fd) ? &work : &foreign,
+			     &(struct release){.fd = fd});
 }
 
 void offload_munmap(void *addr, size_t len)
 {
 	if (addr)
-		give_release(&(struct release){.fd = -1, .addr = addr,
-					       .len = len});
+		give_release(&work, &(struct release){.fd = -1, .addr = addr,
+						      .len = len});
 }
 
 /* -- the end -------------------------------------------------------------- */
@@ -205,10 +232,12 @@ int offload_stop(int timeout_ms)
 
 	pthread_mutex_lock(&lock);
 	stopping = true;
-	pthread_cond_broadcast(&job_given);
-	while (nr_threads && !err)
+	pthread_cond_broadcast(&work.job_given);
+	pthread_cond_broadcast(&foreign.job_given);
+	while (work.nr_threads + foreign.nr_threads && !err)
 		err = pthread_cond_timedwait(&thread_ended, &lock, &deadline);
-	err = nr_threads ? -ETIMEDOUT : 0;
+	/* Closing a foreign file is nobody's concern but its own. */
+	err = work.nr_threads ? -ETIMEDOUT : 0;
 	stopping = false;
 	pthread_mutex_unlock(&lock);
 	return err;

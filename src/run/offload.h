@@ -30,7 +30,11 @@ struct offload_job {
 void offload_run(struct offload_job *j, void (*run)(struct offload_job *j),
 		 void (*done)(struct offload_job *j), struct mailbox *reply);
 
-/* Close a descriptor (or none: -1) that may block on closing.  Any thread. */
+/*
+ * Close a descriptor (or none: -1) that may block on closing, for ever if it is
+ * a stranger's: all but memory, sockets and eventfds have threads of their own.
+ * Any thread.
+ */
 void offload_close(int fd);
 
 /* Unmap @len bytes at @addr: 75 ms for each GiB of 4 KiB pages.  Any thread. */
@@ -39,7 +43,8 @@ void offload_munmap(void *addr, size_t len);
 /*
  * Wait until everything given so far is done, for at most @timeout_ms, and end
  * the threads.  Returns 0, or -ETIMEDOUT with a thread stuck: then the
- * mailboxes of its jobs must stay, so the process can only exit.
+ * mailboxes of its jobs must stay, so the process can only exit.  A foreign
+ * file that is not closed by then is no error.
  *
  * Control only, when no worker runs any more and before workers are freed.
  */

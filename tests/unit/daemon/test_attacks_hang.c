@@ -65,3 +65,32 @@ Test(attacks_hang, as_kick_call_and_error_descriptors)
 	}
 	end();
 }
+
+/* More of them than any number of threads that may wait for their end. */
+Test(attacks_hang, as_memory_and_where_none_belongs)
+{
+	int fds[8];
+
+	begin();
+	for (unsigned i = 0; i < ARRAY_SIZE(fds); i++)
+		fds[i] = silent.file;
+	for (unsigned i = 0; i < 6; i++) {
+		struct {
+			uint32_t nr, padding;
+			struct vhost_user_mem_region r[8];
+		} t = {.nr = 8};
+
+		for (unsigned n = 0; n < 8; n++)
+			t.r[n] = (struct vhost_user_mem_region){
+				(n + 1) << 20, 4096, (n + 1) << 20, 0};
+		attack_come(&attack);
+		attack_expect_no(attack_send(&attack.g.f,
+					     i & 1 ? VHOST_USER_SET_MEM_TABLE
+						   : VHOST_USER_SET_OWNER,
+					     &t, i & 1 ? sizeof(t) : 0, fds, 8),
+				 "silence", i);
+		testguest_stop(&attack.g);
+		check_neighbour("silence", i);
+	}
+	end();
+}
