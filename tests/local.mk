@@ -200,6 +200,7 @@ lint_tests = \
 # The real daemon, driven from outside.
 e2e_tests = \
 	tests/e2e/test-claim-one-daemon.sh \
+	tests/e2e/test-idle-workers-sleep.sh \
 	tests/e2e/test-second-client.sh \
 	tests/e2e/test-serve-verified-load.sh \
 	tests/e2e/test-stop-under-load.sh \
