@@ -18,8 +18,8 @@ struct silentfuse {
 };
 
 /*
- * Mounts it where only this process sees it, which must have one thread only
- * if it is not root's.  Returns 0 or -errno: often -EPERM.
+ * Mounts it where only this thread and those it makes see it.  Returns 0 or
+ * -errno: -EPERM to all but root.
  */
 int silentfuse_begin(struct silentfuse *s);
 
