@@ -68,7 +68,7 @@ static bool start(const struct place *at)
 		p.path = s.loop;
 	}
 	if (at->loop && s.loop_fd < 0) {
-		cr_log_warn("no loop devices here");
+		cr_log_info("no loop devices here");
 		close(s.file_fd);
 		unlink(s.path);
 		return false;
