@@ -200,10 +200,16 @@ lint_tests = \
 # The real daemon, driven from outside.
 e2e_tests = \
 	tests/e2e/test-claim-one-daemon.sh \
+	tests/e2e/test-failed-target-is-retried.sh \
 	tests/e2e/test-idle-workers-sleep.sh \
+	tests/e2e/test-killed-clients-leave-nothing.sh \
 	tests/e2e/test-second-client.sh \
 	tests/e2e/test-serve-verified-load.sh \
+	tests/e2e/test-sockets.sh \
+	tests/e2e/test-sqpoll.sh \
+	tests/e2e/test-status-while-busy.sh \
 	tests/e2e/test-stop-under-load.sh \
+	tests/e2e/test-two-workers-share-a-target.sh \
 	tests/e2e/test-vringbench-against-qemu-storage-daemon.sh \
 	tests/e2e/test-vringbench-reconnects-and-loses-nothing.sh \
 	tests/e2e/test-vringbench-verify-finds-corruption.sh

@@ -313,7 +313,7 @@ static void deliver_drained(struct mail *m)
 	struct queue *q = container_of(m, struct queue, drained_mail);
 
 	free_slots(q);
-	q->worker = NULL;
+	/* Its worker stays noted: it may still be asked for facts. */
 	q->state = QUEUE_IDLE;
 	q->drained(q->drained_ctx, q);
 }
@@ -690,7 +690,7 @@ const char *queue_why(const struct queue *q)
 
 struct worker *queue_worker(const struct queue *q)
 {
-	return q->worker;
+	return q->state == QUEUE_IDLE ? NULL : q->worker;
 }
 
 void queue_facts(const struct queue *q, struct queue_facts *f)

@@ -144,7 +144,10 @@ struct queue_facts {
 	char why[96];
 };
 
-/* Worker only. */
+/*
+ * Also of a queue that was given back meanwhile, as the home may have asked
+ * before it knew.  Worker only.
+ */
 void queue_facts(const struct queue *q, struct queue_facts *f);
 
 /* The worker the queue is lent to, or NULL.  Home only. */

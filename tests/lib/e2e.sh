@@ -27,6 +27,7 @@ chmod 755 "$T"
 daemon_pid=
 daemon_log=$T/vringd.log
 control=$T/control.sock
+control_more=
 
 cleanup()
 {
@@ -118,6 +119,22 @@ logged()
 	grep -qE -- "$1" "$daemon_log"
 }
 
+# two_cpus: "N, M", CPUs that we may run on; false where there is but one.
+two_cpus()
+{
+	awk -F '\t' '$1 == "Cpus_allowed_list:" {
+		nr_ranges = split($2, ranges, ",")
+		for (i = 1; i <= nr_ranges; i++) {
+			nr = split(ranges[i], ends, "-")
+			for (c = ends[1]; c <= ends[nr]; c++)
+				cpu[++found] = c
+		}
+		if (found < 2)
+			exit 1
+		print cpu[1] ", " cpu[2]
+	}' /proc/self/status
+}
+
 # make_file NAME SIZE: a sparse file in $T.
 make_file()
 {
@@ -125,11 +142,11 @@ make_file()
 }
 
 # daemon_config: writes $T/vringd.yaml from standard input, with paths inside
-# $T put before it.
+# $T put before it.  $control_more may add to the control socket's keys.
 daemon_config()
 {
 	{
-		echo "control: {path: $control}"
+		echo "control: {path: $control${control_more:+, $control_more}}"
 		echo "socket-dir: $T"
 		cat
 	} >"$T/vringd.yaml"
@@ -180,6 +197,15 @@ daemon_kill()
 	wait "$daemon_pid" 2>/dev/null
 	daemon_pid=
 	daemon_is_clean
+}
+
+# count_files: how many descriptors the daemon has, and how many mappings of
+# memory that was passed to it.
+count_files()
+{
+	e2e_fds=$(find "/proc/$daemon_pid/fd" -type l | wc -l)
+	e2e_maps=$(grep -c ' /memfd:' "/proc/$daemon_pid/maps")
+	echo "$e2e_fds descriptors, $e2e_maps mappings"
 }
 
 # daemon_is_clean: fails the test when a sanitizer complained.
