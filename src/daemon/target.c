@@ -18,6 +18,9 @@
 /* How long a second client is held while the first shows no sign of leaving. */
 #define HOLD_S 0.5
 
+/* How long to accept nobody after descriptors or memory ran out. */
+#define PAUSE_S 1.0
+
 struct target {
 	/* constant */
 	const struct config_target *config;
@@ -42,6 +45,7 @@ struct target {
 	struct mail close_mail;
 	struct ev_io accept;
 	struct ev_timer hold;
+	struct ev_timer pause;		/* accepts nobody meanwhile */
 	struct session *session;
 	int held_fd;			/* of a second client, or -1 */
 	unsigned nr_collecting;		/* facts on their way */
@@ -198,13 +202,37 @@ static void hold_over(struct ev_loop *loop, struct ev_timer *w, int revents)
 		let_go(t, "the target serves another one");
 }
 
+/* libev wants no timer changed that runs. */
+static void restart_timer(struct target *t, struct ev_timer *timer, double s)
+{
+	ev_timer_stop(worker_loop(t->home), timer);
+	ev_timer_set(timer, s, 0.);
+	ev_timer_start(worker_loop(t->home), timer);
+}
+
 static void hold_client(struct target *t, int fd)
 {
 	if (t->held_fd >= 0)
 		let_go(t, "a third one came");
 	t->held_fd = fd;
-	ev_timer_set(&t->hold, HOLD_S, 0.);
-	ev_timer_start(worker_loop(t->home), &t->hold);
+	restart_timer(t, &t->hold, HOLD_S);
+}
+
+static void pause_over(struct ev_loop *loop, struct ev_timer *w, int revents)
+{
+	struct target *t = w->data;
+
+	(void)revents;
+	ev_io_start(loop, &t->accept);
+}
+
+/* Without the pause, a client that we cannot take would keep the loop busy. */
+static void pause_accepting(struct target *t, int err)
+{
+	log_guest(t->config->name, "cannot accept a client: %s",
+		  strerror(-err));
+	ev_io_stop(worker_loop(t->home), &t->accept);
+	restart_timer(t, &t->pause, PAUSE_S);
 }
 
 static void accept_client(struct ev_loop *loop, struct ev_io *w, int revents)
@@ -217,8 +245,7 @@ static void accept_client(struct ev_loop *loop, struct ev_io *w, int revents)
 	if (fd == -EAGAIN || fd == -EINTR)
 		return;
 	if (fd < 0)
-		log_guest(t->config->name, "cannot accept a client: %s",
-			  strerror(-fd));
+		pause_accepting(t, fd);
 	else if (t->session)
 		hold_client(t, fd);
 	else
@@ -434,6 +461,8 @@ static void deliver_start(struct mail *m)
 	t->accept.data = t;
 	ev_timer_init(&t->hold, hold_over, 0., 0.);
 	t->hold.data = t;
+	ev_timer_init(&t->pause, pause_over, 0., 0.);
+	t->pause.data = t;
 	ev_io_start(worker_loop(t->home), &t->accept);
 }
 
@@ -451,6 +480,7 @@ static void deliver_close(struct mail *m)
 
 	t->closing = true;
 	ev_io_stop(worker_loop(t->home), &t->accept);
+	ev_timer_stop(worker_loop(t->home), &t->pause);
 	if (t->session && !t->ended) {
 		log_warn(t->config->name, "cutting its client off");
 		session_close(t->session);
