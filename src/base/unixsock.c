@@ -11,11 +11,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/time.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/util.h"
+
+/* How long to wait for another daemon that makes a socket just now. */
+#define LOCK_TRIES    20
+#define LOCK_PAUSE_MS 10
 
 /* A name under which the kernel follows a descriptor, and nothing else. */
 struct fd_name {
@@ -187,6 +193,36 @@ static int remove_stale(const char *path, struct unixsock_why *why)
 	return err;
 }
 
+/*
+ * From bind() to listen() a socket cannot be told from a stale one.  So that no
+ * other daemon takes ours for one, both lock the folder for that time.  Nobody
+ * holds the lock for long, but anybody who may read the folder can: then it is
+ * done without.  Returns a descriptor to be closed, or -1.
+ */
+static int lock_folder(const char *path)
+{
+	const struct timespec pause = {.tv_nsec = LOCK_PAUSE_MS * 1000000L};
+	char folder[UNIXSOCK_PATH_SIZE] = ".";
+	const char *slash = strrchr(path, '/');
+	size_t len = slash ? (size_t)(slash - path) + 1 : 0;
+
+	if (len >= sizeof(folder))
+		return -1;
+	if (len) {
+		memcpy(folder, path, len);
+		folder[len] = '\0';
+	}
+
+	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	for (int i = 0; fd >= 0 && i < LOCK_TRIES; i++) {
+		if (!flock(fd, LOCK_EX | LOCK_NB) || errno != EWOULDBLOCK)
+			break;
+		nanosleep(&pause, NULL);
+	}
+	return fd;
+}
+
 static int bind_path(int fd, const char *path, struct unixsock_why *why)
 {
 	struct sockaddr_un sa;
@@ -258,6 +294,22 @@ static int open_to_clients(struct unixsock *s,
 	return 0;
 }
 
+static int bind_and_listen(struct unixsock *s, const char *path,
+			   const struct unixsock_access *access,
+			   struct unixsock_why *why)
+{
+	int lock = lock_folder(path);
+	int err = bind_path(s->fd, path, why);
+
+	if (!err) {
+		memcpy(s->path, path, strlen(path) + 1);
+		err = open_to_clients(s, access, why);
+	}
+	if (lock >= 0)
+		close(lock);
+	return err;
+}
+
 int unixsock_listen(struct unixsock *s, const char *path,
 		    const struct unixsock_access *access,
 		    struct unixsock_why *why)
@@ -277,11 +329,7 @@ int unixsock_listen(struct unixsock *s, const char *path,
 		explain(why, err, "cannot set the mode: %s", strerror(-err));
 		goto fail;
 	}
-	err = bind_path(s->fd, path, why);
-	if (err)
-		goto fail;
-	memcpy(s->path, path, strlen(path) + 1);
-	err = open_to_clients(s, access, why);
+	err = bind_and_listen(s, path, access, why);
 	if (err)
 		goto fail;
 	return 0;

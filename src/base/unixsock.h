@@ -52,9 +52,10 @@ int unixsock_access_find(struct unixsock_access *access, const char *owner,
 /*
  * Makes a listening socket at @path, nonblocking and close-on-exec.  The node
  * has mode 0600 from birth and gets the rights of @access before anybody can
- * connect.  A stale socket is replaced; a live socket (-EADDRINUSE) or anything
- * else (-EEXIST, also a symbolic link) is left alone.  Returns 0 and fills @s,
- * or -errno with the reason in @why.
+ * connect.  A stale socket is replaced, but not one that another daemon is
+ * making just then (both lock the folder for a moment); a live socket
+ * (-EADDRINUSE) or anything else (-EEXIST, also a symbolic link) is left alone.
+ * Returns 0 and fills @s, or -errno with the reason in @why.
  *
  * Any thread; may block on the file system.
  */

@@ -3,9 +3,11 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -167,6 +169,41 @@ Test(unixsock, never_replaces_a_live_socket)
 	expect_refusal(-EADDRINUSE, "another process listens there");
 	cr_assert(S_ISSOCK(mode_of(path)));
 	close(fd);
+}
+
+/* What another daemon does, between its bind() and its listen(). */
+static void *listen_late(void *arg)
+{
+	const int *fds = arg;
+
+	usleep(50000);
+	listen(fds[0], 1);
+	close(fds[1]);
+	return NULL;
+}
+
+Test(unixsock, never_replaces_a_socket_that_is_being_made)
+{
+	int fds[] = {raw_socket(path, SOCK_STREAM, false),
+		     open(dir, O_RDONLY | O_DIRECTORY)};
+	pthread_t other;
+
+	cr_assert_eq(flock(fds[1], LOCK_EX), 0);
+	cr_assert_eq(pthread_create(&other, NULL, listen_late, fds), 0);
+	expect_refusal(-EADDRINUSE, "another process listens there");
+	pthread_join(other, NULL);
+	close(fds[0]);
+}
+
+Test(unixsock, does_not_wait_long_for_who_holds_the_lock)
+{
+	int lock = open(dir, O_RDONLY | O_DIRECTORY);
+	struct unixsock s;
+
+	cr_assert_eq(flock(lock, LOCK_EX), 0);
+	cr_assert_eq(unixsock_listen(&s, path, &mine, &why), 0);
+	unixsock_close(&s);
+	close(lock);
 }
 
 Test(unixsock, never_replaces_a_datagram_socket)
