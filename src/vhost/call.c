@@ -7,7 +7,10 @@
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "base/counters.h"
+#include "base/log.h"
 #include "base/util.h"
 #include "run/offload.h"
 
@@ -73,6 +76,8 @@ void call_send(struct call *c, struct worker *w)
 	c->is_writing = true;
 	c->is_wanted = false;
 	c->pending++;
+	if (c->made)
+		counters_add(c->made, 1);
 }
 
 static void entry_over(struct call *c)
@@ -87,6 +92,13 @@ static void entry_over(struct call *c)
 	stopped(ctx);
 }
 
+static void give_up(struct call *c, int err)
+{
+	c->is_broken = true;
+	if (c->tag)
+		log_guest(c->tag, "is not called any more: %s", strerror(err));
+}
+
 static void write_done(struct uring_op *op, int res)
 {
 	struct call *c = container_of(op, struct call, write);
@@ -98,8 +110,8 @@ static void write_done(struct uring_op *op, int res)
 	 */
 	if (res == -EINTR)
 		c->is_wanted = true;
-	else if (res < 0 && res != -EAGAIN)
-		c->is_broken = true;
+	else if (res < 0 && res != -EAGAIN && !c->is_stopping)
+		give_up(c, -res);
 	if (c->is_wanted && !c->is_stopping)
 		call_send(c, c->worker);
 	entry_over(c);

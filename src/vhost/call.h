@@ -3,6 +3,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "run/worker.h"
 
@@ -20,6 +21,10 @@
 struct call {
 	/* constant */
 	int fd;
+
+	/* set before the first call, or NULL */
+	const char *tag;	/* for the log, when the fd is no good */
+	uint64_t *made;		/* counts them */
 
 	/* worker only */
 	struct uring_op write;

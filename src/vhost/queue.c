@@ -119,10 +119,8 @@ static bool can_take(const struct queue *q)
 
 static void send_call(struct queue *q)
 {
-	if (!q->call)
-		return;
-	call_send(q->call, q->worker);
-	counters_add(&q->user.counters->calls, 1);
+	if (q->call)
+		call_send(q->call, q->worker);
 }
 
 /*
@@ -327,6 +325,15 @@ static void note_stopped(void *ctx)
 	worker_add(q->worker, TURN_END, &q->end);
 }
 
+/* Tell a call that was just made, if any, on whose behalf it is. */
+static void name_call(struct queue *q, struct call *c, uint64_t *made)
+{
+	if (!c)
+		return;
+	c->tag = q->tag;
+	c->made = made;
+}
+
 static void stop_call(struct queue *q, struct call **c)
 {
 	if (call_stop(*c, note_stopped, q))
@@ -490,6 +497,8 @@ int queue_start(struct queue *q, struct worker *w, struct memmap *map,
 		undo_prepare(q);
 		return err;
 	}
+	name_call(q, q->call, &q->user.counters->calls);
+	name_call(q, q->err, NULL);
 	begin(q, setup);
 	q->worker = w;
 	worker_post(w, &q->start_mail);
@@ -518,6 +527,7 @@ static void change_call(struct queue *q, struct call *call)
 
 	stop_call(q, &q->call);
 	q->call = call;
+	name_call(q, call, &q->user.counters->calls);
 	if (again)
 		send_call(q);
 }
@@ -526,6 +536,7 @@ static void change_err(struct queue *q, struct call *call)
 {
 	stop_call(q, &q->err);
 	q->err = call;
+	name_call(q, call, NULL);
 	if (q->is_broken && call)
 		call_send(call, q->worker);
 }

@@ -705,6 +705,8 @@ Test(queue, is_not_stopped_by_a_call_that_blocks)
 	}
 	drain(g0);
 	drain(g1);
+	/* Those wanted while it was under way were never made. */
+	cr_assert_eq(g0->counters.calls, 1);
 }
 
 Test(queue, is_not_stopped_by_a_full_call_that_does_not_block)
