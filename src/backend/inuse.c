@@ -47,6 +47,26 @@ static bool path_overlaps(const char *path, const struct backend_id *id)
 	return other.dev == id->dev && other.ino == id->ino;
 }
 
+/* Space, tab, newline and backslash stand there as \ and three octal digits. */
+static void unescape(char *s)
+{
+	char *to = s;
+
+	for (; *s; s++) {
+		unsigned c;
+		int len = 0;
+
+		if (*s == '\\' && sscanf(s + 1, "%3o%n", &c, &len) == 1 &&
+		    len == 3) {
+			*to++ = (char)c;
+			s += len;
+		} else {
+			*to++ = *s;
+		}
+	}
+	*to = '\0';
+}
+
 /*
  * Some file systems (btrfs) have a device number of their own, so the name of
  * the mounted device is looked at as well.
@@ -63,6 +83,8 @@ static bool mount_overlaps(char *line, const struct backend_id *id,
 		return false;
 	if (sscanf(rest, " - %*s %4095s", source) != 1)
 		return false;
+	unescape(source);
+	unescape(point);
 	if (!(maj && sysblock_overlap(makedev(maj, min), id->dev)) &&
 	    !(source[0] == '/' && path_overlaps(source, id)))
 		return false;
@@ -94,10 +116,50 @@ static bool is_swap(const struct backend_id *id)
 
 	if (!f)
 		return false;
-	while (!found && fgets(line, sizeof(line), f))
-		found = sscanf(line, "%4095s", path) == 1 && path[0] == '/' &&
-			path_overlaps(path, id);
+	while (!found && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%4095s", path) == 1 && path[0] == '/') {
+			unescape(path);
+			found = path_overlaps(path, id);
+		}
+	}
 	fclose(f);
+	return found;
+}
+
+/* Is the file behind the loop device called @name the one of @id? */
+static bool is_behind(const char *name, const struct backend_id *id)
+{
+	char path[PATH_MAX];
+	bool is = false;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/sys/block/%s/loop/backing_file", name);
+	f = fopen(path, "re");
+	if (!f)
+		return false;
+	if (fgets(path, sizeof(path), f)) {
+		path[strcspn(path, "\n")] = '\0';
+		is = path_overlaps(path, id);
+	}
+	fclose(f);
+	return is;
+}
+
+static bool has_loop(const struct backend_id *id, char *name, size_t len)
+{
+	DIR *dir = opendir("/sys/block");
+	const struct dirent *e;
+	bool found = false;
+
+	if (!dir)
+		return false;
+	while (!found && (e = readdir(dir))) {
+		if (strncmp(e->d_name, "loop", 4) || !is_behind(e->d_name, id))
+			continue;
+		found = true;
+		snprintf(name, len, "%s", e->d_name);
+	}
+	closedir(dir);
 	return found;
 }
 
@@ -107,6 +169,10 @@ int inuse_by_host(const struct backend_id *id, char *err, size_t err_len)
 
 	if (is_swap(id)) {
 		snprintf(err, err_len, "is swap space of this host");
+		return -EBUSY;
+	}
+	if (!id->is_block && has_loop(id, who, sizeof(who))) {
+		snprintf(err, err_len, "is attached to /dev/%s", who);
 		return -EBUSY;
 	}
 	if (!id->is_block)

@@ -7,7 +7,8 @@
 /*
  * Returns 0, or -EBUSY with a sentence in @err when the storage is mounted, is
  * swap, or is part of a mapped device or RAID; for a disk also when one of its
- * partitions is, and for a partition when its disk is.  May block.
+ * partitions is, and for a partition when its disk is; for a file when it is
+ * attached to a loop device.  May block.
  */
 int inuse_by_host(const struct backend_id *id, char *err, size_t err_len);
 

@@ -263,7 +263,7 @@ Test(file, refuses_a_device_the_host_has_mounted, .init = start, .fini = stop)
 
 	snprintf(command, sizeof(command), "mkfs.ext4 -q %s >/dev/null 2>&1",
 		 loop);
-	snprintf(point, sizeof(point), "%s/mnt", dir);
+	snprintf(point, sizeof(point), "%s/my mnt", dir);
 	mkdir(point, 0700);
 	if (system(command) || mount(loop, point, "ext4", 0, NULL)) {
 		close(fd);
@@ -275,6 +275,21 @@ Test(file, refuses_a_device_the_host_has_mounted, .init = start, .fini = stop)
 	cr_expect(strstr(err, point), "%s", err);
 	umount(point);
 	rmdir(point);
+	close(fd);
+}
+
+Test(file, refuses_an_image_attached_to_a_loop_device, .init = start,
+     .fini = stop)
+{
+	char loop[32];
+	int fd = make_loop(loop);
+	struct backend *b;
+
+	expect_refused(-EBUSY, path, "is attached to");
+	cr_expect(strstr(err, loop), "%s", err);
+	/* The device itself may be served. */
+	cr_assert_eq(open_path(&b, loop), 0, "%s", err);
+	file_backend.close(b);
 	close(fd);
 }
 
