@@ -17,11 +17,15 @@
  * open() looks at the storage and learns its size and limits.  It takes no
  * lock, so that a disk may be prepared by other programs until a guest uses it.
  *
- * claim() makes the storage ours: an OFD write lock over the whole file (a
- * read lock for a read-only one), and O_EXCL as well for a block device, on the
- * very descriptor that the I/O uses.  I/O of a dead predecessor holds that
- * file, so to get the claim is to know that it is over.  Nothing is read or
- * written before.  Several targets that share a backend share its claim.
+ * claim() makes the storage ours: an OFD write lock over the whole file, and
+ * O_EXCL as well for a block device, on the very descriptor that the I/O uses.
+ * I/O of a dead predecessor holds that file, so to get the claim is to know
+ * that it is over.  Nothing is read or written before.  Several targets that
+ * share a backend share its claim.
+ *
+ * Who only reads, or says "shared", takes a read lock and no O_EXCL: they have
+ * the storage together, and nobody who wants it alone has it meanwhile.  So of
+ * a shared one it is not known that a predecessor's writes are over.
  *
  * attach() gives a worker its port: the ring to use, the registered file, the
  * lists of ios that wait.  A port belongs to its worker alone.

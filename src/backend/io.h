@@ -47,7 +47,6 @@ struct io {
 	struct uring_op uring;
 	struct turn_item item;	/* also its link in a list of waiting ios */
 	unsigned step;		/* what the entry in flight does */
-	unsigned chunk;		/* bytes of it, where less than the rest */
 	int result;
 	uint64_t moved;		/* bytes done so far */
 	void *bounce;

@@ -42,7 +42,8 @@ void log_info(const char *tag, const char *fmt, ...)
 /*
  * Warn of something that a guest or its VMM can cause as often as it likes: ten
  * lines of one tag and format in ten seconds, then their number.  The number is
- * said with the next line or log_flush() after those ten seconds.
+ * said with the next warning of this kind, of whatever tag, after those ten
+ * seconds, or by log_stop(): an idle daemon is not woken to say it.
  *
  * Any thread.
  */

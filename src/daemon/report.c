@@ -132,7 +132,7 @@ static struct json_object *queue_of(const struct target_queue *q)
 
 	add_u64(o, "index", q->index);
 	add_str(o, "state", queue_state_name(q));
-	add_u64(o, "size", q->facts.size);
+	add_u64(o, "entries", q->facts.size);
 	add_u64(o, "worker", q->facts.worker);
 	add_u64(o, "inflight", q->facts.in_flight);
 	add_str(o, "broken_reason", q->facts.broken ? q->facts.why : "");
