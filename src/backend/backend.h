@@ -117,7 +117,8 @@ struct backend_ops {
 #include "backend/kinds.def"
 #undef KIND
 
-#define BACKEND_MAX_WORKERS 256
+/* As many as a configuration can name CPUs. */
+#define BACKEND_MAX_WORKERS 1024
 
 struct backend {
 	const struct backend_ops *ops;
