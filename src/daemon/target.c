@@ -554,15 +554,20 @@ static void deliver_queue_facts(struct mail *m)
 }
 
 /*
- * The queue outlives this mail: it is freed only after its worker has answered
- * a drain, and mail of one sender stays in order.
+ * Only a running queue is asked: mail of one sender stays in order, so its
+ * worker answers before it can have been asked to give the queue back, and the
+ * queue cannot have become another's, or be freed, by then.
  */
 static void ask_queue(struct target_facts *f, unsigned index, struct queue *q)
 {
 	struct target_queue *tq = &f->queues[f->nr_queues++];
 
 	tq->index = index;
-	tq->draining = queue_state(q) == QUEUE_DRAINING;
+	tq->facts.worker = worker_id(queue_worker(q));
+	if (queue_state(q) == QUEUE_DRAINING) {
+		tq->draining = true;
+		return;
+	}
 	tq->queue = q;
 	tq->all = f;
 	tq->mail.deliver = deliver_queue_facts;
@@ -578,7 +583,7 @@ static void ask_queues(struct target_facts *f)
 	for (unsigned i = 0; i < t->config->queues && f->queues; i++) {
 		struct queue *q = session_queue(t->session, i);
 
-		if (q && queue_worker(q))
+		if (q && queue_state(q) != QUEUE_IDLE)
 			ask_queue(f, i, q);
 	}
 }
