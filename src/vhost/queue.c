@@ -311,7 +311,7 @@ static void deliver_drained(struct mail *m)
 	struct queue *q = container_of(m, struct queue, drained_mail);
 
 	free_slots(q);
-	/* Its worker stays noted: it may still be asked for facts. */
+	q->worker = NULL;
 	q->state = QUEUE_IDLE;
 	q->drained(q->drained_ctx, q);
 }
@@ -701,7 +701,7 @@ const char *queue_why(const struct queue *q)
 
 struct worker *queue_worker(const struct queue *q)
 {
-	return q->state == QUEUE_IDLE ? NULL : q->worker;
+	return q->worker;
 }
 
 void queue_facts(const struct queue *q, struct queue_facts *f)

@@ -145,8 +145,8 @@ struct queue_facts {
 };
 
 /*
- * Also of a queue that was given back meanwhile, as the home may have asked
- * before it knew.  Worker only.
+ * Of a lent queue.  Who asks by mail does so before queue_drain(): the queue
+ * may be another worker's, or freed, once it was given back.  Worker only.
  */
 void queue_facts(const struct queue *q, struct queue_facts *f);
 

@@ -12,10 +12,10 @@ targets:
   - {name: b, device: blk, cpus: [$cpus], backend: {kind: mem, size: 16MiB}}
 EOF
 
-# Until $T/stop exists.
+# Until $T/stop exists, or the test ended early and took $T along.
 come_and_go()
 {
-	while [ ! -e "$T/stop" ]; do
+	while [ -d "$T" ] && [ ! -e "$T/stop" ]; do
 		"$VRINGBENCH" --socket "$T/$1.sock" --rw randread --bs 4k \
 			--queues 8 --time 60 >"$T/$1.out" 2>&1 &
 		client=$!
