@@ -210,6 +210,7 @@ e2e_tests = \
 	tests/e2e/test-sqpoll.sh \
 	tests/e2e/test-status-while-busy.sh \
 	tests/e2e/test-stop-under-load.sh \
+	tests/e2e/test-torture.sh \
 	tests/e2e/test-two-workers-share-a-target.sh \
 	tests/e2e/test-vringbench-against-qemu-storage-daemon.sh \
 	tests/e2e/test-vringbench-reconnects-and-loses-nothing.sh \
