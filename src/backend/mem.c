@@ -27,6 +27,39 @@ struct mem_port {
 	struct blocking blocking;
 };
 
+/*
+ * A guest that uses one block from two queues puts its requests in order
+ * itself, by waiting for answers.  ThreadSanitizer cannot see into the guest,
+ * so to it the workers race for the block: the disk's own bytes are none of
+ * its business.
+ */
+#ifdef __SANITIZE_THREAD__
+void AnnotateIgnoreReadsBegin(const char *file, int line);
+void AnnotateIgnoreReadsEnd(const char *file, int line);
+void AnnotateIgnoreWritesBegin(const char *file, int line);
+void AnnotateIgnoreWritesEnd(const char *file, int line);
+
+static void begin_guest_order(void)
+{
+	AnnotateIgnoreReadsBegin(__FILE__, __LINE__);
+	AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
+}
+
+static void end_guest_order(void)
+{
+	AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
+	AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
+}
+#else
+static void begin_guest_order(void)
+{
+}
+
+static void end_guest_order(void)
+{
+}
+#endif
+
 static struct mem_backend *mem_of(struct backend *b)
 {
 	return container_of(b, struct mem_backend, backend);
@@ -114,9 +147,8 @@ static void release_mem(struct backend *b)
 }
 
 /* Give the whole pages of a range back, and zero the rest of it. */
-static int zero_range(struct io *io)
+static void empty_range(struct mem_backend *m, const struct io *io)
 {
-	struct mem_backend *m = mem_of(io->port->backend);
 	char *start = m->data + io->offset;
 	char *end = start + io->length;
 	char *first = m->data + align_up(io->offset, PAGE);
@@ -125,10 +157,17 @@ static int zero_range(struct io *io)
 	if (first >= last || madvise(first, (size_t)(last - first),
 				     MADV_DONTNEED)) {
 		memset(start, 0, io->length);
-		return 0;
+		return;
 	}
 	memset(start, 0, (size_t)(first - start));
 	memset(last, 0, (size_t)(end - last));
+}
+
+static int zero_range(struct io *io)
+{
+	begin_guest_order();
+	empty_range(mem_of(io->port->backend), io);
+	end_guest_order();
 	return 0;
 }
 
@@ -156,18 +195,22 @@ static void detach_mem(struct port *p)
 
 static void read_mem(const char *from, const struct io *io)
 {
+	begin_guest_order();
 	for (unsigned i = 0; i < io->nr_iov; i++) {
 		memcpy(io->iov[i].iov_base, from, io->iov[i].iov_len);
 		from += io->iov[i].iov_len;
 	}
+	end_guest_order();
 }
 
 static void write_mem(char *to, const struct io *io)
 {
+	begin_guest_order();
 	for (unsigned i = 0; i < io->nr_iov; i++) {
 		memcpy(to, io->iov[i].iov_base, io->iov[i].iov_len);
 		to += io->iov[i].iov_len;
 	}
+	end_guest_order();
 }
 
 static void complete(struct turn_item *item)
