@@ -22,9 +22,14 @@ kill -INT $bench_pid
 wait $bench_pid || { cat "$T/out" "$T/err"; fail "the load failed"; }
 grep -q '"reconnects": 3' "$T/out" || { cat "$T/out"; fail "reconnects"; }
 
+# Half a second of CPU time is more than it takes to get connected.
+is_under_way()
+{
+	[ "$(awk '{ print $14 + $15 }' "/proc/$bench_pid/stat")" -gt 50 ]
+}
 "$VRINGBENCH" -s "$T/peer.sock" --time 30 --json >"$T/out" 2>"$T/err" &
 bench_pid=$!
-sleep 0.3
+wait_until "the load is under way" is_under_way
 daemon_kill
 wait $bench_pid && fail "ends well without its target"
 grep -q "closed the connection" "$T/err" || fail "does not say why"
