@@ -160,8 +160,8 @@ const char *denied_explain(const char *path, bool write, char *buf,
 	if (!find_refusal(&w, write, &how, &st)) {
 		snprintf(buf, len,
 			 "permission denied to user %s (groups %s), though no "
-			 "file mode refuses: look at storage-dirs, AppArmor, "
-			 "SELinux and DeviceAllow=",
+			 "file mode refuses: look at AppArmor, SELinux and "
+			 "DeviceAllow= of the service",
 			 user, groups);
 		return buf;
 	}
