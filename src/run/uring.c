@@ -21,12 +21,6 @@
 /* The completion queue is so many times the submission queue. */
 #define CQ_TIMES 4
 
-/*
- * An entry that says nothing when it succeeds is not in flight.  This bit of
- * its user_data tells its failure from other completions.
- */
-#define QUIET 1ULL
-
 /* All that a ring may do; what is not here needs a reason to be added. */
 static const unsigned char allowed_ops[] = {
 	IORING_OP_NOP,	       IORING_OP_READV,	     IORING_OP_WRITEV,
@@ -43,9 +37,7 @@ static const unsigned char allowed_registers[] = {
 	IORING_REGISTER_RING_FDS,      IORING_UNREGISTER_RING_FDS,
 };
 
-#define ALLOWED_FLAGS                                                          \
-	(IOSQE_FIXED_FILE | IOSQE_ASYNC | IOSQE_IO_LINK |                      \
-	 IOSQE_CQE_SKIP_SUCCESS)
+#define ALLOWED_FLAGS (IOSQE_FIXED_FILE | IOSQE_ASYNC | IOSQE_IO_LINK)
 
 /* Of the running kernel; constant after the first ring was made. */
 static bool supported[IORING_OP_LAST];
@@ -346,21 +338,6 @@ struct io_uring_sqe *uring_sqe(struct uring *r)
 	return sqe;
 }
 
-/* Count the entries that liburing has not yet shown to the kernel. */
-static void count_entries(struct uring *r)
-{
-	const struct io_uring_sq *sq = &r->ring.sq;
-
-	for (unsigned i = sq->sqe_head; i != sq->sqe_tail; i++) {
-		struct io_uring_sqe *sqe = &sq->sqes[i & sq->ring_mask];
-
-		if (sqe->flags & IOSQE_CQE_SKIP_SUCCESS)
-			sqe->user_data |= QUIET;
-		else
-			r->in_flight++;
-	}
-}
-
 /* Entries that are new, or that the kernel had no memory for. */
 static bool has_entries(const struct uring *r)
 {
@@ -378,7 +355,6 @@ int uring_submit(struct uring *r)
 
 	if (!has_entries(r))
 		return 0;
-	count_entries(r);
 	do {
 		n = io_uring_submit(&r->ring);
 	} while (n == -EINTR);
@@ -414,17 +390,13 @@ unsigned uring_reap(struct uring *r)
 	tail = __atomic_load_n(cq->ktail, __ATOMIC_ACQUIRE);
 	while (head != tail) {
 		unsigned place = head & cq->ring_mask;
-		uint64_t data = cq->cqes[place].user_data;
+		struct uring_op *op =
+			(void *)(uintptr_t)cq->cqes[place].user_data;
 		int res = cq->cqes[place].res;
 
 		/* Free the place first: done() may make the kernel need it. */
 		__atomic_store_n(cq->khead, ++head, __ATOMIC_RELEASE);
-		if (!(data & QUIET))
-			r->in_flight--;
-		struct uring_op *op = (void *)(uintptr_t)(data & ~QUIET);
-
-		if (op)
-			op->done(op, res);
+		op->done(op, res);
 	}
 	return head - first;
 }

@@ -53,7 +53,6 @@ struct uring {
 	struct io_uring ring;	/* ring_fd is -1 before uring_init() */
 	enum uring_kind kind;
 	int eventfd;
-	unsigned in_flight;	/* entries whose done() has not run */
 	unsigned nr_files;
 	unsigned char *files;	/* which places of the file table are used */
 };
@@ -86,8 +85,9 @@ int uring_enable(struct uring *r, unsigned io_workers, const cpu_set_t *cpus);
 bool uring_has_op(unsigned op);
 
 /*
- * An empty entry.  Never NULL: a full queue is submitted first.  The prepare
- * functions clear user_data, so who is told of the result is set last:
+ * An empty entry.  Never NULL: a full queue is submitted first.  Somebody must
+ * be told of its result.  The prepare functions clear user_data, so that comes
+ * last:
  *
  *	sqe = uring_sqe(r);
  *	io_uring_prep_read(sqe, ...);
