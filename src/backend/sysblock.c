@@ -69,24 +69,6 @@ bool sysblock_overlap(dev_t a, dev_t b)
 	return a == b || sysblock_disk(a) == b || a == sysblock_disk(b);
 }
 
-const char *sysblock_name(dev_t dev, char *buf, size_t len)
-{
-	char path[PATH_MAX], link[PATH_MAX];
-	const char *name;
-	ssize_t n;
-
-	make_path(path, sizeof(path), dev, "");
-	n = readlink(path, link, sizeof(link) - 1);
-	if (n <= 0) {
-		snprintf(buf, len, "%u:%u", major(dev), minor(dev));
-		return buf;
-	}
-	link[n] = '\0';
-	name = strrchr(link, '/');
-	snprintf(buf, len, "%s", name ? name + 1 : link);
-	return buf;
-}
-
 /* The first entry of the directory @path of sysfs; false if it is empty. */
 static bool first_entry(const char *path, char *buf, size_t len)
 {

@@ -19,9 +19,6 @@ dev_t sysblock_disk(dev_t dev);
 /* The same device, or a partition and its disk.  May block. */
 bool sysblock_overlap(dev_t a, dev_t b);
 
-/* The kernel's name, such as "sda1", or "8:1".  Returns @buf.  May block. */
-const char *sysblock_name(dev_t dev, char *buf, size_t len);
-
 /*
  * A device stacked on @dev, on one of its partitions or on its disk: device
  * mapper, RAID, cache.  True with its name in @buf.  May block.

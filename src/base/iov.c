@@ -132,24 +132,3 @@ void *iov_chop(struct iovec *iov, unsigned *n, size_t len)
 		--*n;
 	return (unsigned char *)last->iov_base + last->iov_len;
 }
-
-int iov_slice(struct iovec *out, unsigned max, const struct iovec *iov,
-	      unsigned n, uint64_t off, uint64_t len)
-{
-	struct cursor c = { iov, n, off };
-	unsigned char *piece;
-	unsigned nr = 0;
-
-	while (len) {
-		size_t part = next_piece(&c, len, &piece);
-
-		if (!part)
-			return -EINVAL;
-		if (nr == max)
-			return -E2BIG;
-		out[nr].iov_base = piece;
-		out[nr++].iov_len = part;
-		len -= part;
-	}
-	return nr;
-}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Arrays of iovecs: measure, copy, shorten, cut out. */
+/* Arrays of iovecs: measure, copy, shorten. */
 #pragma once
 
 #include <stddef.h>
@@ -40,11 +40,3 @@ size_t iov_pull(struct iovec **iov, unsigned *n, void *buf, size_t len);
  * @len is 0 or there are fewer.
  */
 void *iov_chop(struct iovec *iov, unsigned *n, size_t len);
-
-/*
- * The @len bytes from @off as iovecs of their own in @out.  Returns their
- * number, -EINVAL when the array does not reach that far, or -E2BIG when @max
- * is too small.
- */
-int iov_slice(struct iovec *out, unsigned max, const struct iovec *iov,
-	      unsigned n, uint64_t off, uint64_t len);

@@ -28,7 +28,6 @@ struct blob {
 struct device_ops {
 	const char *name;	/* as written in the configuration */
 	size_t room;		/* bytes that each chain carries for it */
-	size_t config_size;	/* beyond it config space reads zero */
 
 	/* Control only. */
 	int (*open)(struct device **out, const struct device_params *p);
@@ -43,7 +42,7 @@ struct device_ops {
 	uint64_t (*features)(const struct device *d);
 	int (*accept)(struct device *d, uint64_t features);
 
-	/* @off + @len is at most 256. */
+	/* @off + @len is at most 256; beyond what there is it reads zero. */
 	void (*config_get)(const struct device *d, void *buf, size_t off,
 			   size_t len);
 	/* 0, or -EINVAL: read-only or outside. */

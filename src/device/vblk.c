@@ -606,7 +606,6 @@ static int vblk_load(struct device *d, const struct blob *in)
 const struct device_ops vblk_device = {
 	.name = "blk",
 	.room = sizeof(struct vblk_request),
-	.config_size = sizeof(struct virtio_blk_config),
 	.open = vblk_open,
 	.close = vblk_close,
 	.features = vblk_features,

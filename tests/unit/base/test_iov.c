@@ -119,24 +119,3 @@ Test(iov, chops_nothing_from_a_short_array)
 	cr_assert_eq(n, NR);
 	cr_assert_eq(iov_size(iov, n), 8);
 }
-
-Test(iov, slices_any_range)
-{
-	struct iovec out[NR];
-	char buf[9] = "";
-
-	cr_assert_eq(iov_slice(out, NR, iov, NR, 1, 5), 3);
-	cr_assert_eq(iov_copy_out(out, 3, 0, buf, 8), 5);
-	cr_assert_str_eq(buf, "bcdef");
-	cr_assert_eq(iov_slice(out, NR, iov, NR, 8, 0), 0);
-	cr_assert_eq(iov_slice(out, 3, iov, NR, 0, 8), 3);
-}
-
-Test(iov, refuses_a_slice_beyond_the_end_or_of_too_many_parts)
-{
-	struct iovec out[NR];
-
-	cr_assert_eq(iov_slice(out, NR, iov, NR, 1, 8), -EINVAL);
-	cr_assert_eq(iov_slice(out, NR, iov, NR, UINT64_MAX, 2), -EINVAL);
-	cr_assert_eq(iov_slice(out, 2, iov, NR, 1, 5), -E2BIG);
-}
