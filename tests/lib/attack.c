@@ -218,3 +218,17 @@ int attack_make_file(uint64_t size)
 	cr_assert_eq(ftruncate(fd, (off_t)size), 0);
 	return fd;
 }
+
+struct attack attack;
+
+void attack_suite_begin(void)
+{
+	attack_init(&attack);
+	attack_begin(&attack);
+}
+
+void attack_suite_end(void)
+{
+	attack_settle(&attack, "the last", 0);
+	attack_end(&attack);
+}

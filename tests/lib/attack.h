@@ -20,6 +20,13 @@ struct attack {
 	uint32_t seed;
 };
 
+/* The one that a suite's tests share, each in its own process. */
+extern struct attack attack;
+
+/* Of a suite: .init and .fini.  At the end nothing may be left. */
+void attack_suite_begin(void);
+void attack_suite_end(void);
+
 void attack_init(struct attack *a);
 void attack_begin(struct attack *a);
 void attack_end(struct attack *a);

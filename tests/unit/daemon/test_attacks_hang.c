@@ -10,7 +10,6 @@
 #include "prove.h"
 #include "silentfuse.h"
 
-static struct attack attack;
 static struct silentfuse silent;
 
 static void begin(void)

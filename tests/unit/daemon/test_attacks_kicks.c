@@ -14,21 +14,7 @@
 #define PAGE 4096ULL
 #define MIB  (1ULL << 20)
 
-static struct attack attack;
-
-static void begin(void)
-{
-	attack_init(&attack);
-	attack_begin(&attack);
-}
-
-static void end(void)
-{
-	attack_settle(&attack, "the last", 0);
-	attack_end(&attack);
-}
-
-TestSuite(attacks_kicks, .init = begin, .fini = end);
+TestSuite(attacks_kicks, .init = attack_suite_begin, .fini = attack_suite_end);
 
 /* -- kicks and calls ------------------------------------------------------- */
 

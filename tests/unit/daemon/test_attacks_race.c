@@ -19,7 +19,6 @@
 /* As long as a queue that broke is left so. */
 #define ROUND_CHANGES 20000
 
-static struct attack attack;
 static struct testguest g;
 static _Atomic bool enough;
 static uint32_t seed = 1;

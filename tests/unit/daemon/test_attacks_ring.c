@@ -39,7 +39,6 @@ struct scene {
 	uint64_t table_gpa;
 };
 
-static struct attack attack;
 static struct scene scene;
 
 static void set(struct vring_desc *d, uint64_t addr, uint32_t len,
@@ -143,19 +142,7 @@ static void close_scene(const char *what, unsigned nr)
 	testguest_stop(&scene.g);
 }
 
-static void begin(void)
-{
-	attack_init(&attack);
-	attack_begin(&attack);
-}
-
-static void end(void)
-{
-	attack_settle(&attack, "the last", 0);
-	attack_end(&attack);
-}
-
-TestSuite(attacks_ring, .init = begin, .fini = end);
+TestSuite(attacks_ring, .init = attack_suite_begin, .fini = attack_suite_end);
 
 /* -- chains that the device must take apart ------------------------------- */
 

@@ -10,21 +10,7 @@
 #define PAGE 4096ULL
 #define MIB  (1ULL << 20)
 
-static struct attack attack;
-
-static void begin(void)
-{
-	attack_init(&attack);
-	attack_begin(&attack);
-}
-
-static void end(void)
-{
-	attack_settle(&attack, "the last", 0);
-	attack_end(&attack);
-}
-
-TestSuite(attacks_setup, .init = begin, .fini = end);
+TestSuite(attacks_setup, .init = attack_suite_begin, .fini = attack_suite_end);
 
 static enum attack_reply send_state(uint32_t id, uint32_t ring, uint32_t num)
 {

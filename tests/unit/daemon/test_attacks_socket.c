@@ -82,7 +82,6 @@ static const struct message messages[] = {
 };
 /* clang-format on */
 
-static struct attack attack;
 static struct frontend f;
 static int fds[253]; /* a memory file, again and again */
 
