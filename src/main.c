@@ -73,16 +73,20 @@ static void usage(FILE *out)
 		"  -c, --config=FILE     configuration (" DEFAULT_CONFIG ")\n"
 		"  -D, --debug=CATEGORY  trace proto, queue, io, control, all\n"
 		"  -h, --help            print this\n"
+		"      --help-config     print every key of the configuration\n"
 		"  -t, --check           check the configuration and exit\n"
 		"  -T, --print-config    print the effective configuration\n"
 		"  -V, --version         print the version\n");
 }
+
+#define HELP_CONFIG 256 /* no letter */
 
 static const struct option long_options[] = {
 	{"check", no_argument, NULL, 't'},
 	{"config", required_argument, NULL, 'c'},
 	{"debug", required_argument, NULL, 'D'},
 	{"help", no_argument, NULL, 'h'},
+	{"help-config", no_argument, NULL, HELP_CONFIG},
 	{"print-config", no_argument, NULL, 'T'},
 	{"version", no_argument, NULL, 'V'},
 	{NULL, 0, NULL, 0},
@@ -119,6 +123,9 @@ static void parse_option(struct options *o, int c)
 		break;
 	case 'h':
 		usage(stdout);
+		exit(EXIT_SUCCESS);
+	case HELP_CONFIG:
+		config_print_help(stdout);
 		exit(EXIT_SUCCESS);
 	case 'V':
 		puts("vringd " PACKAGE_VERSION);
