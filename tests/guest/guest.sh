@@ -19,6 +19,18 @@ guest_requires()
 	}
 }
 
+# guest_target SIZE: starts the daemon with a new file of SIZE as disk0.
+guest_target()
+{
+	make_file disk.img "$1"
+	daemon_config <<-YAML
+		targets:
+		  - name: disk0
+		    backend: $T/disk.img
+	YAML
+	daemon_start
+}
+
 # guest_uml ARG...: boots User-mode Linux; uml-run --help tells the rest.
 guest_uml()
 {

@@ -5,13 +5,7 @@
 . "${top_srcdir:-.}/tests/lib/e2e.sh"
 . "$top_srcdir/tests/guest/guest.sh"
 guest_requires qemu-system-x86_64
-make_file disk.img 64M
-daemon_config <<YAML
-targets:
-  - name: disk0
-    backend: $T/disk.img
-YAML
-daemon_start
+guest_target 64M
 cat >"$T/script" <<'EOS'
 set -eu
 
