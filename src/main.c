@@ -460,7 +460,7 @@ static void stop(struct daemon *d)
 		mailbox_fini(&d->mailbox);
 		ev_loop_destroy(d->loop);
 	}
-	config_free(d->config);
+	config_put(d->config);
 }
 
 static int run(struct config *config)
@@ -499,7 +499,7 @@ int main(int argc, char **argv)
 	if (o.print)
 		config_print(config, stdout);
 	if (o.check || o.print) {
-		config_free(config);
+		config_put(config);
 		return EXIT_SUCCESS;
 	}
 	log_set(levels[config->log_level], o.debug);

@@ -380,6 +380,31 @@ static int name_errors(struct config_errors *errs, const char *name)
 	return errs->file ? 0 : -ENOMEM;
 }
 
+static void free_config(struct config *c)
+{
+	for (unsigned i = 0; i < c->nr_targets; i++) {
+		config_keys_clear(CONFIG_SCOPE_TARGET, &c->targets[i]);
+		config_keys_clear(CONFIG_SCOPE_BACKEND, &c->targets[i].backend);
+	}
+	config_keys_clear(CONFIG_SCOPE_TOP, c);
+	config_keys_clear(CONFIG_SCOPE_CONTROL, c);
+	free(c->targets);
+	free(c);
+}
+
+struct config *config_get(struct config *c)
+{
+	if (c)
+		c->users++;
+	return c;
+}
+
+void config_put(struct config *c)
+{
+	if (c && !--c->users)
+		free_config(c);
+}
+
 int config_parse(const char *name, const char *text, size_t len,
 		 struct config **out, struct config_errors *errs)
 {
@@ -389,6 +414,7 @@ int config_parse(const char *name, const char *text, size_t len,
 
 	if (!c)
 		err = -ENOMEM;
+	config_get(c);
 	if (!err)
 		err = yamldoc_parse(&doc, text, len, errs);
 	if (!err) {
@@ -397,7 +423,7 @@ int config_parse(const char *name, const char *text, size_t len,
 	}
 	config_errors_sort(errs);
 	if (err) {
-		config_free(c);
+		config_put(c);
 		return err;
 	}
 	*out = c;
@@ -425,20 +451,6 @@ int config_load(const char *path, struct config **out,
 		err = config_parse(path, text, len, out, errs);
 	free(text);
 	return err;
-}
-
-void config_free(struct config *c)
-{
-	if (!c)
-		return;
-	for (unsigned i = 0; i < c->nr_targets; i++) {
-		config_keys_clear(CONFIG_SCOPE_TARGET, &c->targets[i]);
-		config_keys_clear(CONFIG_SCOPE_BACKEND, &c->targets[i].backend);
-	}
-	config_keys_clear(CONFIG_SCOPE_TOP, c);
-	config_keys_clear(CONFIG_SCOPE_CONTROL, c);
-	free(c->targets);
-	free(c);
 }
 
 unsigned config_nr_workers(const struct config *c)

@@ -25,8 +25,15 @@ int config_load(const char *path, struct config **out,
 int config_parse(const char *name, const char *text, size_t len,
 		 struct config **out, struct config_errors *errs);
 
-/* Frees @c, which may be NULL.  Any thread that owns @c. */
-void config_free(struct config *c);
+/*
+ * A configuration begins with one user.  config_get() counts one more and
+ * returns @c; config_put() counts one less, and frees it with the last.  Both
+ * accept NULL.
+ *
+ * One thread at a time: control, once targets use it.
+ */
+struct config *config_get(struct config *c);
+void config_put(struct config *c);
 
 /*
  * Returns how many workers @c asks for: one for each CPU in `cpus', or with

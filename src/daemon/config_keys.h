@@ -70,6 +70,7 @@ struct config_target {
 
 /* Never NULL but where a comment says so. */
 struct config {
+	unsigned users; /* of config_get() and config_put() */
 	struct value_cpus cpus; /* none: auto */
 	char *control_path;	/* absolute */
 	char *control_group;	/* name or number; NULL: unchanged */

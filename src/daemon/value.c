@@ -595,6 +595,45 @@ bool value_is_text(const struct value_rule *rule)
 	return rule->type >= VALUE_NAME;
 }
 
+static bool is_same_text(const char *a, const char *b)
+{
+	return a && b ? !strcmp(a, b) : a == b;
+}
+
+static bool is_same_cpus(const struct value_cpus *a, const struct value_cpus *b)
+{
+	return a->nr == b->nr &&
+	       (!a->nr || !memcmp(a->cpu, b->cpu, a->nr * sizeof(*a->cpu)));
+}
+
+bool value_equal(const struct value_rule *rule, const void *a, const void *b)
+{
+	switch (rule->type) {
+	case VALUE_BOOL:
+		return *(const bool *)a == *(const bool *)b;
+	case VALUE_UINT:
+	case VALUE_POWER:
+	case VALUE_BLOCK:
+	case VALUE_MODE:
+	case VALUE_WORD:
+		return *(const unsigned *)a == *(const unsigned *)b;
+	case VALUE_SIZE:
+	case VALUE_TIME:
+		return *(const uint64_t *)a == *(const uint64_t *)b;
+	case VALUE_CPU:
+		return *(const int *)a == *(const int *)b;
+	case VALUE_CPUS:
+		return is_same_cpus(a, b);
+	case VALUE_NAME:
+	case VALUE_TEXT:
+	case VALUE_PATH:
+	case VALUE_FILE:
+		return is_same_text(*(const char *const *)a,
+				    *(const char *const *)b);
+	}
+	return false;
+}
+
 void value_clear(const struct value_rule *rule, void *field)
 {
 	if (value_is_text(rule)) {

@@ -99,5 +99,13 @@ void value_describe(const struct value_rule *rule, char *buf, size_t size);
 /* Returns whether a value of this type is a pointer to allocated text. */
 bool value_is_text(const struct value_rule *rule);
 
+/*
+ * Returns whether the values at @a and @b, both of this rule's type, are the
+ * same.
+ *
+ * Any thread that owns both.
+ */
+bool value_equal(const struct value_rule *rule, const void *a, const void *b);
+
 /* Frees what the value at @field holds.  Any thread that owns @field. */
 void value_clear(const struct value_rule *rule, void *field);

@@ -63,7 +63,7 @@ static void check_accepted(const struct config *c)
 	expect(!strcmp(once, twice));
 	free(once);
 	free(twice);
-	config_free(again);
+	config_put(again);
 	config_errors_fini(&errs);
 }
 
@@ -93,7 +93,7 @@ int fuzz_config(const uint8_t *data, size_t size)
 		check_refused(&errs);
 	else
 		check_accepted(c);
-	config_free(c);
+	config_put(c);
 	config_errors_fini(&errs);
 	return 0;
 }

@@ -68,7 +68,7 @@ static void refuse(const char *text, const char *expected)
 
 static void warn(const char *text, const char *expected)
 {
-	config_free(accept(text));
+	config_put(accept(text));
 	expect_errors(expected);
 }
 
@@ -95,7 +95,7 @@ Test(config, takes_an_empty_file_and_fills_the_defaults)
 		cr_assert_eq(c->io_workers, 64);
 		cr_assert_eq(c->nr_targets, 0);
 		cr_assert_geq(config_nr_workers(c), 1);
-		config_free(c);
+		config_put(c);
 	}
 }
 
@@ -131,7 +131,7 @@ Test(config, fills_the_defaults_of_a_target)
 	cr_assert_str_eq(t->serial, "a");
 	cr_assert_eq(t->cpus.nr, 0);
 	cr_assert_eq(t->memory_files, CONFIG_MEMORY_FILES_SHMEM);
-	config_free(c);
+	config_put(c);
 }
 
 /* Uses every key there is: a new one must be added, or the test fails. */
@@ -209,7 +209,7 @@ Test(config, reads_every_key)
 	for (unsigned id = 0; id < CONFIG_KEYS; id++)
 		cr_assert_not_null(strstr(everything, config_keys[id].name),
 				   "%s is missing", config_keys[id].name);
-	config_free(c);
+	config_put(c);
 }
 
 static char *print(const struct config *c)
@@ -248,8 +248,8 @@ Test(config, prints_what_it_reads_again)
 					 again->targets[0].backend.path);
 		free(once);
 		free(twice);
-		config_free(c);
-		config_free(again);
+		config_put(c);
+		config_put(again);
 	}
 }
 
@@ -273,7 +273,7 @@ Test(config, prints_every_value)
 		cr_assert_not_null(strstr(out, lines[i]), "no %s in\n%s",
 				   lines[i], out);
 	free(out);
-	config_free(c);
+	config_put(c);
 }
 
 Test(config, reports_all_errors_with_their_places)
@@ -439,9 +439,9 @@ Test(config, lets_targets_share_a_backend_only_on_purpose)
 	       "f:1:83: targets[1].backend.path: /a is already that of "
 	       "targets[0] at line 1, column 28; to share it, both must be "
 	       "read-only or say shared: true\n");
-	config_free(accept("targets: [{name: a, backend: /a, read-only: on},"
+	config_put(accept("targets: [{name: a, backend: /a, read-only: on},"
 			   "{name: b, backend: {path: /a, read-only: on}}]"));
-	config_free(accept("targets: ["
+	config_put(accept("targets: ["
 			   "{name: a, backend: {path: /a, shared: on}},"
 			   "{name: b, backend: {path: /a, shared: on}}]"));
 }
@@ -468,7 +468,7 @@ Test(config, refuses_a_socket_path_that_does_not_fit)
 		 "socket-dir: %s\n"
 		 "targets: [{name: abcdefghij%s, backend: /a}]",
 		 dir, "");
-	config_free(accept(text));
+	config_put(accept(text));
 	snprintf(text, sizeof(text),
 		 "socket-dir: %s\n"
 		 "targets: [{name: abcdefghij%s, backend: /a}]",
@@ -570,7 +570,7 @@ Test(config, loads_a_file_and_says_why_it_cannot)
 		     (ssize_t)strlen(everything));
 	cr_assert_eq(config_load(path, &c, &errs), 0);
 	cr_assert_eq(c->nr_targets, 3);
-	config_free(c);
+	config_put(c);
 	forget_errors();
 
 	cr_assert_eq(ftruncate(fd, (8 << 20) + 1), 0);
@@ -601,7 +601,7 @@ Test(config, holds_thousands_of_targets)
 				       i);
 	cr_assert_eq(config_parse("f", text, len, &c, &errs), 0);
 	cr_assert_eq(c->nr_targets, 10000);
-	config_free(c);
+	config_put(c);
 	free(text);
 }
 
@@ -645,7 +645,7 @@ Test(config, takes_the_file_that_is_installed)
 	struct config *c = load_sample("vringd.yaml");
 
 	cr_assert_eq(c->nr_targets, 0);
-	config_free(c);
+	config_put(c);
 }
 
 Test(config, takes_the_examples)
@@ -663,7 +663,7 @@ Test(config, takes_the_examples)
 		struct config *c = load_sample(name + strlen("/conf/"));
 
 		cr_assert_geq(c->nr_targets, 1);
-		config_free(c);
+		config_put(c);
 	}
 	globfree(&found);
 }

@@ -255,3 +255,53 @@ Test(value, replaces_what_was_there)
 	cr_assert_not(value_cpus_has(&c, 0));
 	value_clear(&cpus, &c);
 }
+
+/* Are the values that @a and @b are read to the same? */
+static bool are_equal(const struct value_rule *rule, const char *a,
+		      const char *b)
+{
+	union {
+		uint64_t number;
+		char *text;
+		struct value_cpus cpus;
+	} x = {.cpus = {0}}, y = {.cpus = {0}};
+	struct value_why why;
+
+	cr_assert_eq(value_parse(rule, a, &x, &why), 0, "%s", why.text);
+	cr_assert_eq(value_parse(rule, b, &y, &why), 0, "%s", why.text);
+
+	bool equal = value_equal(rule, &x, &y);
+
+	value_clear(rule, &x);
+	value_clear(rule, &y);
+	return equal;
+}
+
+Test(value, compares_what_was_meant)
+{
+	static const struct value_rule on_off = {.type = VALUE_BOOL};
+	static const struct value_rule bytes = {.type = VALUE_SIZE,
+						.max = UINT64_MAX};
+
+	cr_expect(are_equal(&on_off, "yes", "true"));
+	cr_expect_not(are_equal(&on_off, "yes", "off"));
+	cr_expect(are_equal(&bytes, "1TiB", "1024GiB"));
+	cr_expect_not(are_equal(&bytes, "4GiB", "8GiB"));
+	cr_expect(are_equal(&cpus, "0-2", "2,0,1"));
+	cr_expect_not(are_equal(&cpus, "0-2", "0-1"));
+	cr_expect_not(are_equal(&cpus, "0-2", "0,1,3"));
+	cr_expect(are_equal(&cpus, "auto", "auto"));
+	cr_expect(are_equal(&text, "a", "a"));
+	cr_expect_not(are_equal(&text, "a", "b"));
+	cr_expect(are_equal(&path, "/a", "/a"));
+}
+
+Test(value, compares_texts_that_are_missing)
+{
+	char a[] = "a";
+	char *some = a, *none = NULL, *other = NULL;
+
+	cr_expect(value_equal(&text, &none, &other));
+	cr_expect_not(value_equal(&text, &none, &some));
+	cr_expect_not(value_equal(&text, &some, &none));
+}
