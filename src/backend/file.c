@@ -15,6 +15,7 @@
 #include "backend/inuse.h"
 #include "backend/magic.h"
 #include "base/log.h"
+#include "run/offload.h"
 
 static struct file_backend *file_of(struct backend *b)
 {
@@ -25,8 +26,8 @@ static void close_file(struct backend *b)
 {
 	struct file_backend *f = file_of(b);
 
-	if (f->look_fd >= 0)
-		close(f->look_fd);
+	/* Control gives it up, and a network file system may be dead. */
+	offload_close(f->look_fd);
 	backend_fini(b);
 	free(f);
 }

@@ -104,16 +104,26 @@ static struct use *find_like(const struct backend *b,
 	return NULL;
 }
 
-/*
- * It takes an open to know which storage it is.  What is known already is
- * closed again; that changes nothing, as an open claims nothing.
- */
-static int enter(struct backend **b, const struct backend_params *p, char *err,
-		 size_t err_len)
+int kinds_open(struct backend **out, const struct backend_params *p, char *err,
+	       size_t err_len)
 {
-	int ret = check_conflicts(*b, err, err_len);
+	const struct backend_ops *ops = kinds_find(p->kind);
+
+	if (ops)
+		return ops->open(out, p, err, err_len);
+	snprintf(err, err_len, "there is no kind of backend \"%s\"", p->kind);
+	return -EINVAL;
+}
+
+int kinds_admit(struct backend **b, const struct backend_params *p, char *err,
+		size_t err_len)
+{
+	int ret = 0;
 	struct use *u;
 
+	if ((*b)->ops != &file_backend)
+		return 0;
+	ret = check_conflicts(*b, err, err_len);
 	if (ret)
 		return ret;
 	u = find_like(*b, p);
@@ -131,32 +141,6 @@ static int enter(struct backend **b, const struct backend_params *p, char *err,
 	u->backend = *b;
 	u->params = *p;
 	list_add_tail(&uses, &u->link);
-	return 0;
-}
-
-int kinds_open(struct backend **out, const struct backend_params *p, char *err,
-	       size_t err_len)
-{
-	const struct backend_ops *ops = kinds_find(p->kind);
-	struct backend *b;
-	int ret;
-
-	if (!ops) {
-		snprintf(err, err_len, "there is no kind of backend \"%s\"",
-			 p->kind);
-		return -EINVAL;
-	}
-	ret = ops->open(&b, p, err, err_len);
-	if (ret)
-		return ret;
-	if (ops == &file_backend) {
-		ret = enter(&b, p, err, err_len);
-		if (ret) {
-			b->ops->close(b);
-			return ret;
-		}
-	}
-	*out = b;
 	return 0;
 }
 

@@ -8,14 +8,26 @@
 const struct backend_ops *kinds_find(const char *name);
 
 /*
- * Open the backend that @p describes, or take one more use of it if it is open
- * already: one storage, known by its numbers and not by its path, is opened
- * once in a process.  Two uses of one storage, or of a partition and its disk,
- * are refused with -EEXIST unless all are read-only or all say shared.
+ * Open the backend that @p describes.  It takes an open to know which storage
+ * it is, so it is not to be used before kinds_admit() was asked.
  *
  * Returns 0, or -errno with a sentence for the administrator in @err.  May
- * block.  Control only, as kinds_close(), which accepts NULL.
+ * block.  Any thread.
  */
 int kinds_open(struct backend **out, const struct backend_params *p, char *err,
 	       size_t err_len);
+
+/*
+ * May *@b, which kinds_open() made from @p, be used beside those that are?  One
+ * storage, known by its numbers and not by its path, is open once in a process:
+ * if it is already, *@b is closed and becomes one more use of that one, which
+ * changes nothing, as an open claims nothing.  Two uses of one storage, or of a
+ * partition and its disk, are refused with -EEXIST unless all are read-only or
+ * all say shared.
+ *
+ * Returns 0, or -errno with a sentence in @err; kinds_close() is due in either
+ * case, and accepts NULL and what was never admitted.  Control only, both.
+ */
+int kinds_admit(struct backend **b, const struct backend_params *p, char *err,
+		size_t err_len);
 void kinds_close(struct backend *b);

@@ -75,29 +75,49 @@ static bool parse_id(const char *text, unsigned *id)
 	return true;
 }
 
+/* Entries of the user database that are larger than this are not found. */
+#define DATABASE_BYTES 65536
+
+static bool find_user(const char *name, char *buf, uid_t *uid)
+{
+	struct passwd pw, *found;
+
+	if (getpwnam_r(name, &pw, buf, DATABASE_BYTES, &found) || !found)
+		return false;
+	*uid = found->pw_uid;
+	return true;
+}
+
+static bool find_group(const char *name, char *buf, gid_t *gid)
+{
+	struct group gr, *found;
+
+	if (getgrnam_r(name, &gr, buf, DATABASE_BYTES, &found) || !found)
+		return false;
+	*gid = found->gr_gid;
+	return true;
+}
+
 int unixsock_access_find(struct unixsock_access *access, const char *owner,
 			 const char *group, mode_t mode,
 			 struct unixsock_why *why)
 {
+	char *buf = malloc(DATABASE_BYTES);
+	int err = 0;
+
+	if (!buf)
+		return explain(why, -ENOMEM, "%s", strerror(ENOMEM));
 	access->uid = -1;
 	access->gid = -1;
 	access->mode = mode;
-	if (owner && !parse_id(owner, &access->uid)) {
-		struct passwd *pw = getpwnam(owner);
-
-		if (!pw)
-			return explain(why, -ENOENT, "no user named %s", owner);
-		access->uid = pw->pw_uid;
-	}
-	if (group && !parse_id(group, &access->gid)) {
-		struct group *gr = getgrnam(group);
-
-		if (!gr)
-			return explain(why, -ENOENT, "no group named %s",
-				       group);
-		access->gid = gr->gr_gid;
-	}
-	return 0;
+	if (owner && !parse_id(owner, &access->uid) &&
+	    !find_user(owner, buf, &access->uid))
+		err = explain(why, -ENOENT, "no user named %s", owner);
+	if (!err && group && !parse_id(group, &access->gid) &&
+	    !find_group(group, buf, &access->gid))
+		err = explain(why, -ENOENT, "no group named %s", group);
+	free(buf);
+	return err;
 }
 
 static const char *name_type(mode_t mode)

@@ -41,9 +41,9 @@ struct unixsock_fds {
 
 /*
  * Looks @owner and @group up, which may be names, numbers or NULL (no change),
- * and fills @access.  Returns 0, or -ENOENT with the reason in @why.
+ * and fills @access.  Returns 0, or -ENOENT or -ENOMEM with the reason in @why.
  *
- * Main thread, as it reads the user database; may block.
+ * Any thread; may block, as it reads the user database.
  */
 int unixsock_access_find(struct unixsock_access *access, const char *owner,
 			 const char *group, mode_t mode,

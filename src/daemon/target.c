@@ -355,7 +355,9 @@ static int open_backend(struct target *t, char *err, size_t len)
 		.zeroes = c->zeroes,
 	};
 
-	return kinds_open(&t->backend, &p, err, len);
+	int ret = kinds_open(&t->backend, &p, err, len);
+
+	return ret ? ret : kinds_admit(&t->backend, &p, err, len);
 }
 
 static int open_device(struct target *t)

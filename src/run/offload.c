@@ -20,7 +20,7 @@
  * Jobs wait in a pool's queue, first in first out, for up to MAX_THREADS
  * threads.  A thread is made when a job comes and no thread is idle, so a job
  * that is stuck (a dead network file system, say) holds up nobody until as many
- * are stuck.  Idle threads stay: they cost a stack that is not touched.
+ * are stuck.  IDLE_THREADS of them stay when there is nothing to do.
  *
  * There are two pools, since a VMM can make any number of them stuck: it sends
  * files whose server, its own, does not answer, not even when they are closed.
@@ -28,7 +28,8 @@
  *
  * The lock is held for a few instructions, never while a job runs.
  */
-#define MAX_THREADS 8
+#define MAX_THREADS  64
+#define IDLE_THREADS 4
 
 struct pool {
 	pthread_cond_t job_given;
@@ -57,6 +58,8 @@ static struct offload_job *wait_for_job(struct pool *p)
 {
 	struct offload_job *j;
 
+	if (!p->first && p->nr_idle == IDLE_THREADS)
+		return NULL;
 	p->nr_idle++;
 	while (!p->first && !stopping)
 		pthread_cond_wait(&p->job_given, &lock);

@@ -42,8 +42,16 @@ static int open_kind(struct backend **b, const char *where, bool read_only,
 	struct backend_params p = {.kind = "file", .path = where,
 				   .read_only = read_only, .shared = shared};
 
+	*b = NULL;
 	err[0] = '\0';
-	return kinds_open(b, &p, err, sizeof(err));
+
+	int ret = kinds_open(b, &p, err, sizeof(err));
+
+	if (!ret)
+		ret = kinds_admit(b, &p, err, sizeof(err));
+	if (ret && *b)
+		kinds_close(*b);
+	return ret;
 }
 
 Test(kinds, knows_its_names)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* run/offload: replies, order, stuck jobs, the end. */
 #include <criterion/criterion.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -83,44 +84,73 @@ Test(offload, runs_elsewhere_and_is_done_at_home)
 
 Test(offload, does_not_let_a_stuck_job_hold_the_others)
 {
-	struct work stuck[3], quick[20];
+	struct work stuck[40], quick[20];
 	int p[2];
 
 	cr_assert_eq(pipe2(p, O_CLOEXEC), 0);
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 40; i++)
 		give(&stuck[i], p[0]);
 	for (int i = 0; i < 20; i++)
 		give(&quick[i], -1);
 	wait_for(20);
 	cr_assert_eq(nr_done, 20);
 	close(p[1]);
-	wait_for(23);
+	wait_for(60);
+	close(p[0]);
+}
+
+static unsigned count_threads(void)
+{
+	DIR *d = opendir("/proc/self/task");
+	unsigned n = 0;
+
+	while (readdir(d))
+		n++;
+	closedir(d);
+	return n;
+}
+
+Test(offload, keeps_few_threads_when_there_is_nothing_to_do)
+{
+	struct work stuck[40];
+	unsigned before = count_threads();
+	int p[2];
+
+	cr_assert_eq(pipe2(p, O_CLOEXEC), 0);
+	for (int i = 0; i < 40; i++)
+		give(&stuck[i], p[0]);
+	cr_expect_geq(count_threads(), before + 40);
+	close(p[1]);
+	wait_for(40);
+	for (int i = 0; i < 500 && count_threads() > before + 4; i++)
+		usleep(10000);
+	cr_expect_leq(count_threads(), before + 4);
 	close(p[0]);
 }
 
 Test(offload, begins_jobs_in_the_order_given)
 {
-	struct work stuck[8], waiting[50];
+	struct work stuck[64], waiting[50];
 	int p[2], q[2];
 
 	/* With all threads held, the others wait in line. */
 	cr_assert_eq(pipe2(p, O_CLOEXEC), 0);
 	cr_assert_eq(pipe2(q, O_CLOEXEC), 0);
-	for (int i = 0; i < 8; i++)
+	for (int i = 0; i < 64; i++)
 		give(&stuck[i], i ? p[0] : q[0]);
-	while (nr_run < 8)
+	while (nr_run < 64)
 		usleep(1000);
 	for (int i = 0; i < 50; i++)
 		give(&waiting[i], -1);
 	usleep(10000);
-	cr_assert_eq(nr_run, 8);
+	cr_assert_eq(nr_run, 64);
 	/* One thread goes on and has them all to itself. */
 	close(q[1]);
 	wait_for(51);
 	for (unsigned i = 0; i < 50; i++)
-		cr_assert_eq(waiting[i].order, 8 + i);
+		cr_assert_eq(waiting[i].order, 64 + i);
 	close(p[1]);
-	wait_for(58);
+	wait_for(114);
 	close(p[0]);
 	close(q[0]);
 }
