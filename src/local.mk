@@ -60,6 +60,9 @@ libvringd_a_SOURCES = \
 	src/daemon/keys.def \
 	src/daemon/loans.c \
 	src/daemon/loans.h \
+	src/daemon/options.c \
+	src/daemon/options.def \
+	src/daemon/options.h \
 	src/daemon/report.c \
 	src/daemon/report.h \
 	src/daemon/suggest.c \

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* vringd: options, start order, signals, stop order. */
+/* vringd: start order, signals, stop order. */
 #include <errno.h>
 #include <ev.h>
-#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +12,7 @@
 #include "base/log.h"
 #include "daemon/config.h"
 #include "daemon/config_print.h"
+#include "daemon/options.h"
 #include "daemon/report.h"
 #include "run/mailbox.h"
 #include "run/offload.h"
@@ -37,15 +37,6 @@
 #define STOP_S	25.
 #define RETRY_S 5. /* between attempts to open a failed target */
 
-#define DEFAULT_CONFIG SYSCONFDIR "/vringd/vringd.yaml"
-
-struct options {
-	const char *config;
-	bool check;
-	bool print;
-	unsigned debug;		/* categories */
-};
-
 struct daemon {
 	struct config *config;
 	struct ev_loop *loop;
@@ -65,90 +56,6 @@ struct daemon {
 	bool stopping;
 	int status;
 };
-
-static void usage(FILE *out)
-{
-	fprintf(out,
-		"usage: vringd [-htTV] [-c FILE] [-D CATEGORY[,...]]\n"
-		"  -c, --config=FILE     configuration (" DEFAULT_CONFIG ")\n"
-		"  -D, --debug=CATEGORY  trace proto, queue, io, control, all\n"
-		"  -h, --help            print this\n"
-		"      --help-config     print every key of the configuration\n"
-		"  -t, --check           check the configuration and exit\n"
-		"  -T, --print-config    print the effective configuration\n"
-		"  -V, --version         print the version\n");
-}
-
-#define HELP_CONFIG 256 /* no letter */
-
-static const struct option long_options[] = {
-	{"check", no_argument, NULL, 't'},
-	{"config", required_argument, NULL, 'c'},
-	{"debug", required_argument, NULL, 'D'},
-	{"help", no_argument, NULL, 'h'},
-	{"help-config", no_argument, NULL, HELP_CONFIG},
-	{"print-config", no_argument, NULL, 'T'},
-	{"version", no_argument, NULL, 'V'},
-	{NULL, 0, NULL, 0},
-};
-
-static void parse_debug(struct options *o, const char *names)
-{
-	unsigned bits;
-
-	if (log_parse_debug(names, &bits) < 0) {
-		fprintf(stderr,
-			"vringd: --debug=%s: expected proto, queue, io, "
-			"control or all\n",
-			names);
-		exit(EXIT_FAILURE);
-	}
-	o->debug |= bits;
-}
-
-static void parse_option(struct options *o, int c)
-{
-	switch (c) {
-	case 'c':
-		o->config = optarg;
-		break;
-	case 'D':
-		parse_debug(o, optarg);
-		break;
-	case 't':
-		o->check = true;
-		break;
-	case 'T':
-		o->print = true;
-		break;
-	case 'h':
-		usage(stdout);
-		exit(EXIT_SUCCESS);
-	case HELP_CONFIG:
-		config_print_help(stdout);
-		exit(EXIT_SUCCESS);
-	case 'V':
-		puts("vringd " PACKAGE_VERSION);
-		exit(EXIT_SUCCESS);
-	default:
-		usage(stderr);
-		exit(EXIT_FAILURE);
-	}
-}
-
-static void parse_options(struct options *o, int argc, char **argv)
-{
-	int c;
-
-	while ((c = getopt_long(argc, argv, "c:D:htTV", long_options, NULL)) !=
-	       -1)
-		parse_option(o, c);
-	if (optind < argc) {
-		fprintf(stderr, "vringd: unexpected argument: %s\n",
-			argv[optind]);
-		exit(EXIT_FAILURE);
-	}
-}
 
 static struct config *load(const struct options *o)
 {
@@ -489,9 +396,11 @@ int main(int argc, char **argv)
 		[CONFIG_LOG_INFO] = LOG_LEVEL_INFO,
 		[CONFIG_LOG_DEBUG] = LOG_LEVEL_DEBUG,
 	};
-	struct options o = {.config = DEFAULT_CONFIG};
+	struct options o;
+	int status;
 
-	parse_options(&o, argc, argv);
+	if (!options_parse(&o, argc, argv, &status))
+		return status;
 	struct config *config = load(&o);
 
 	if (!config)
