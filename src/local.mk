@@ -44,6 +44,16 @@ libvringd_a_SOURCES = \
 	src/base/unixsock.c \
 	src/base/unixsock.h \
 	src/base/util.h \
+	src/ctl/args.c \
+	src/ctl/args.h \
+	src/ctl/ask.c \
+	src/ctl/ask.h \
+	src/ctl/complain.c \
+	src/ctl/complain.h \
+	src/ctl/print.c \
+	src/ctl/print.h \
+	src/daemon/command.c \
+	src/daemon/command.h \
 	src/daemon/commands.def \
 	src/daemon/config.c \
 	src/daemon/config.h \

@@ -204,6 +204,7 @@ e2e_tests = \
 	tests/e2e/test-failed-target-is-retried.sh \
 	tests/e2e/test-idle-workers-sleep.sh \
 	tests/e2e/test-killed-clients-leave-nothing.sh \
+	tests/e2e/test-log-level.sh \
 	tests/e2e/test-no-descriptors-left.sh \
 	tests/e2e/test-second-client.sh \
 	tests/e2e/test-serve-verified-load.sh \

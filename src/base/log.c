@@ -265,6 +265,12 @@ void log_set(enum log_level level, unsigned debug)
 	atomic_store_explicit(&max_level, level, memory_order_relaxed);
 }
 
+void log_get(enum log_level *level, unsigned *debug)
+{
+	*level = atomic_load_explicit(&max_level, memory_order_relaxed);
+	*debug = atomic_load_explicit(&log_debug_mask, memory_order_relaxed);
+}
+
 const char *log_level_name(enum log_level level)
 {
 	return levels[level].name;

@@ -78,6 +78,9 @@ static inline bool log_has_debug(enum log_category category)
  */
 void log_set(enum log_level level, unsigned debug);
 
+/* What log_set() was last told.  Any thread. */
+void log_get(enum log_level *level, unsigned *debug);
+
 /* The name of a level or category: "warn", "proto".  Any thread. */
 const char *log_level_name(enum log_level level);
 const char *log_category_name(enum log_category category);

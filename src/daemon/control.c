@@ -16,28 +16,6 @@
 /* How long to accept nobody after descriptors or memory ran out. */
 #define PAUSE_S 1.0
 
-enum argument {
-	ARGUMENT_NONE,
-	ARGUMENT_ONE,
-	ARGUMENT_MAYBE,
-};
-
-enum command {
-#define COMMAND(name, argument, help) COMMAND_##name,
-#include "daemon/commands.def"
-#undef COMMAND
-	NR_COMMANDS,
-};
-
-static const struct {
-	const char *name;
-	enum argument argument;
-} commands[NR_COMMANDS] = {
-#define COMMAND(name, argument, help) {#name, ARGUMENT_##argument},
-#include "daemon/commands.def"
-#undef COMMAND
-};
-
 struct control {
 	struct unixsock socket;
 	struct ev_loop *loop;
@@ -67,17 +45,6 @@ struct control_reply {
 	struct client *client; /* NULL once it is gone */
 };
 
-/* A question, parsed; the texts belong to the JSON object. */
-struct question {
-	enum command command;
-	const char *target;
-};
-
-/* What is wrong with a question. */
-struct wrong {
-	char text[160];
-};
-
 static void close_client(struct client *cl)
 {
 	struct control *c = cl->control;
@@ -95,9 +62,10 @@ static void close_client(struct client *cl)
 		ev_io_start(c->loop, &c->accept);
 }
 
-/* Each state of a client has the same time as a whole. */
-static void restart_timer(struct client *cl)
+/* A state of a client has @limit_s as a whole, or the usual time if it is 0. */
+static void restart_timer(struct client *cl, unsigned limit_s)
 {
+	cl->timer.repeat = limit_s ? limit_s : cl->control->timeout_s;
 	ev_timer_again(cl->control->loop, &cl->timer);
 }
 
@@ -148,12 +116,12 @@ static void start_answer(struct client *cl, struct json_object *answer)
 	cl->sent = 0;
 	ev_io_stop(cl->control->loop, &cl->io);
 	ev_io_init(&cl->io, on_writable, cl->fd, EV_WRITE);
-	restart_timer(cl);
+	restart_timer(cl, 0);
 	send_some(cl);
 }
 
 /* Returns an answer with @value, taken over, under @key; or NULL. */
-static struct json_object *make_answer(bool ok, const char *key,
+static struct json_object *make_answer(bool ok, int status, const char *key,
 				       struct json_object *value)
 {
 	struct json_object *o = json_object_new_object();
@@ -161,8 +129,11 @@ static struct json_object *make_answer(bool ok, const char *key,
 	if (!value || !o)
 		goto fail;
 	json_object_object_add(o, "version",
-			       json_object_new_int(CONTROL_VERSION));
+			       json_object_new_int(COMMAND_VERSION));
 	json_object_object_add(o, "ok", json_object_new_boolean(ok));
+	if (status)
+		json_object_object_add(o, "status",
+				       json_object_new_int(status));
 	if (json_object_object_add(o, key, value))
 		goto fail;
 	return o;
@@ -174,8 +145,8 @@ fail:
 
 static void fail_client(struct client *cl, const char *text)
 {
-	start_answer(cl,
-		     make_answer(false, "error", json_object_new_string(text)));
+	start_answer(cl, make_answer(false, 0, "error",
+				     json_object_new_string(text)));
 }
 
 /* Ends the life of @reply, and returns its client if it still waits. */
@@ -189,14 +160,20 @@ static struct client *end_reply(struct control_reply *reply)
 	return cl;
 }
 
-void control_reply_send(struct control_reply *reply, struct json_object *result)
+void control_reply_send_status(struct control_reply *reply, int status,
+			       struct json_object *result)
 {
 	struct client *cl = end_reply(reply);
 
 	if (cl)
-		start_answer(cl, make_answer(true, "result", result));
+		start_answer(cl, make_answer(true, status, "result", result));
 	else
 		json_object_put(result);
+}
+
+void control_reply_send(struct control_reply *reply, struct json_object *result)
+{
+	control_reply_send_status(reply, 0, result);
 }
 
 void control_reply_fail(struct control_reply *reply, const char *fmt, ...)
@@ -235,137 +212,22 @@ struct json_object *control_counters(const struct counters *c)
 	return o;
 }
 
-__attribute__((format(printf, 2, 3))) static int explain(struct wrong *wrong,
-							 const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(wrong->text, sizeof(wrong->text), fmt, ap);
-	va_end(ap);
-	return -EINVAL;
-}
-
-/* The text of @o, or NULL if it is none or has a zero byte inside. */
-static const char *text_of(struct json_object *o)
-{
-	if (!json_object_is_type(o, json_type_string))
-		return NULL;
-
-	const char *text = json_object_get_string(o);
-
-	return strlen(text) == (size_t)json_object_get_string_len(o) ? text
-								     : NULL;
-}
-
-static int read_version(struct json_object *value, struct wrong *wrong)
-{
-	if (json_object_is_type(value, json_type_int) &&
-	    json_object_get_int64(value) == CONTROL_VERSION)
-		return 0;
-	return explain(wrong, "this daemon speaks version %d only",
-		       CONTROL_VERSION);
-}
-
-static int read_command(struct question *q, struct json_object *value,
-			struct wrong *wrong)
-{
-	const char *text = text_of(value);
-
-	if (!text)
-		return explain(wrong, "command must be a string");
-	for (unsigned i = 0; i < NR_COMMANDS; i++) {
-		if (!strcmp(commands[i].name, text)) {
-			q->command = i;
-			return 0;
-		}
-	}
-	return explain(wrong, "unknown command %.64s", text);
-}
-
-static int read_arguments(struct question *q, struct json_object *value,
-			  struct wrong *wrong)
-{
-	if (!json_object_is_type(value, json_type_object))
-		return explain(wrong, "arguments must be an object");
-	json_object_object_foreach(value, key, argument)
-	{
-		if (strcmp(key, "target"))
-			return explain(wrong, "unknown argument %.64s", key);
-		q->target = text_of(argument);
-		if (!q->target)
-			return explain(wrong, "target must be a string");
-	}
-	return 0;
-}
-
-static int check_arguments(const struct question *q, struct wrong *wrong)
-{
-	const char *name = commands[q->command].name;
-
-	switch (commands[q->command].argument) {
-	case ARGUMENT_NONE:
-		if (q->target)
-			return explain(wrong, "%s takes no target", name);
-		return 0;
-	case ARGUMENT_ONE:
-		if (!q->target)
-			return explain(wrong, "%s needs a target", name);
-		return 0;
-	case ARGUMENT_MAYBE:
-		return 0;
-	}
-	return 0;
-}
-
-static int read_member(struct question *q, const char *key,
-		       struct json_object *value, struct wrong *wrong)
-{
-	if (!strcmp(key, "version"))
-		return read_version(value, wrong);
-	if (!strcmp(key, "command"))
-		return read_command(q, value, wrong);
-	if (!strcmp(key, "arguments"))
-		return read_arguments(q, value, wrong);
-	return explain(wrong, "unknown member %.64s", key);
-}
-
-/* Nothing unknown is let through: it might change what is asked. */
-static int read_question(struct question *q, struct json_object *line,
-			 struct wrong *wrong)
-{
-	if (!json_object_is_type(line, json_type_object))
-		return explain(wrong, "the line is no JSON object");
-	if (!json_object_object_get_ex(line, "version", NULL) ||
-	    !json_object_object_get_ex(line, "command", NULL))
-		return explain(wrong, "version and command are needed");
-	json_object_object_foreach(line, key, value)
-	{
-		int err = read_member(q, key, value, wrong);
-
-		if (err)
-			return err;
-	}
-	return check_arguments(q, wrong);
-}
-
-static void call_op(struct control *c, const struct question *q,
+static void call_op(struct control *c, const struct command_question *q,
 		    struct control_reply *reply)
 {
 	switch (q->command) {
-#define COMMAND(name, argument, help)                   \
-	case COMMAND_##name:                            \
-		c->ops->name(c->ctx, q->target, reply); \
+#define COMMAND(name, word, limit_s, arguments, help)  \
+	case COMMAND_##name:                           \
+		c->ops->name(c->ctx, &q->args, reply); \
 		break;
 #include "daemon/commands.def"
-#undef COMMAND
 	case NR_COMMANDS:
 		break;
 	}
 }
 
 /* Hands the question on; the client may be gone when this returns. */
-static void ask(struct client *cl, const struct question *q)
+static void ask(struct client *cl, const struct command_question *q)
 {
 	struct control_reply *reply = calloc(1, sizeof(*reply));
 
@@ -374,11 +236,11 @@ static void ask(struct client *cl, const struct question *q)
 		return;
 	}
 	log_debug(LOG_CONTROL, "control", "command=%s",
-		  commands[q->command].name);
+		  commands[q->command].word);
 	reply->client = cl;
 	cl->reply = reply;
 	ev_io_stop(cl->control->loop, &cl->io);
-	restart_timer(cl);
+	restart_timer(cl, commands[q->command].limit_s);
 	call_op(cl->control, q, reply);
 }
 
@@ -404,12 +266,12 @@ static struct json_object *parse_json(const char *text, size_t len)
 static void handle_line(struct client *cl, size_t len)
 {
 	struct json_object *line = parse_json(cl->buf, len);
-	struct question q = {.target = NULL};
-	struct wrong wrong;
+	struct command_wrong wrong;
+	struct command_question q;
 
 	if (!line)
 		fail_client(cl, "the line is no JSON object");
-	else if (read_question(&q, line, &wrong))
+	else if (command_parse(&q, line, &wrong))
 		fail_client(cl, wrong.text);
 	else
 		ask(cl, &q);
@@ -475,9 +337,8 @@ static int add_client(struct control *c, int fd)
 	cl->io.data = cl;
 	ev_io_start(c->loop, &cl->io);
 	ev_init(&cl->timer, on_timeout);
-	cl->timer.repeat = c->timeout_s;
 	cl->timer.data = cl;
-	restart_timer(cl);
+	restart_timer(cl, 0);
 	return 0;
 }
 

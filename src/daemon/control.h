@@ -7,6 +7,7 @@
 #include <stdbool.h>
 
 #include "base/unixsock.h"
+#include "daemon/command.h"
 
 struct counters;
 
@@ -17,6 +18,7 @@ struct counters;
  *
  *	{"version":1,"command":"show","arguments":{"target":"vm1"}}
  *	{"version":1,"ok":true,"result":{...}}
+ *	{"version":1,"ok":true,"status":2,"result":{...}}
  *	{"version":1,"ok":false,"error":"..."}
  *
  * Each client is a small state machine on the control loop:
@@ -28,10 +30,10 @@ struct counters;
  * reply each know of the other and may go first: an answer for a client that
  * is gone is dropped, and a client that waited too long gets an error.  Each
  * state has a time limit as a whole, so that slow and silent clients are cut
- * off alike, and when CONTROL_CLIENTS are connected no more are accepted.
+ * off alike, and when CONTROL_CLIENTS are connected no more are accepted.  Only
+ * the time for an answer may be another: that of the command.
  */
 
-#define CONTROL_VERSION	   1
 #define CONTROL_LINE_MAX   65536U
 #define CONTROL_DEPTH_MAX  8
 #define CONTROL_CLIENTS	   32
@@ -44,17 +46,16 @@ struct control_reply;
 
 /*
  * Who answers: one function for each row of commands.def, called on the
- * control thread.  @target is the name in the question, or NULL where there is
- * none; it need not exist, and lives only until the function returns.  Each
- * call is answered with control_reply_send() or control_reply_fail(), inside
- * the call or at any time after it.
+ * control thread.  @args has what the command takes; the target in it need not
+ * exist, and its texts live only until the function returns.  Each call is
+ * answered with one of the functions control_reply_send() to
+ * control_reply_fail(), inside the call or at any time after it.
  */
 struct control_ops {
-#define COMMAND(name, argument, help)               \
-	void (*name)(void *ctx, const char *target, \
+#define COMMAND(name, word, limit_s, arguments, help)          \
+	void (*name)(void *ctx, const struct command_args *args, \
 		     struct control_reply *reply);
 #include "daemon/commands.def"
-#undef COMMAND
 };
 
 struct control_params {
@@ -63,7 +64,7 @@ struct control_params {
 	struct ev_loop *loop; /* of the control thread */
 	const struct control_ops *ops;
 	void *ctx;	     /* handed to the functions of ops */
-	unsigned timeout_ms; /* for each state of a client */
+	unsigned timeout_ms; /* for a state of a client, usually */
 };
 
 /*
@@ -91,6 +92,15 @@ void control_close(struct control *c);
  */
 void control_reply_send(struct control_reply *reply,
 			struct json_object *result);
+
+/*
+ * The same, for a command that was done in part: vringctl exits with @status,
+ * which vringctl(8) explains.
+ *
+ * Control thread.
+ */
+void control_reply_send_status(struct control_reply *reply, int status,
+			       struct json_object *result);
 
 /*
  * Answers with an error in words, and ends the life of @reply.

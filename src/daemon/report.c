@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/counters.h"
+#include "base/log.h"
 
 /* One report under way: the facts of some targets come in any order. */
 struct report {
@@ -346,28 +347,92 @@ static void begin(const struct report_source *src, const char *name,
 	collect(r, name);
 }
 
-static void report_status(void *ctx, const char *name,
+static void report_status(void *ctx, const struct command_args *args,
 			  struct control_reply *reply)
 {
-	begin(ctx, name, reply, make_status);
+	begin(ctx, args->target, reply, make_status);
 }
 
-static void report_list(void *ctx, const char *name,
+static void report_list(void *ctx, const struct command_args *args,
 			struct control_reply *reply)
 {
-	begin(ctx, name, reply, make_list);
+	begin(ctx, args->target, reply, make_list);
 }
 
-static void report_show(void *ctx, const char *name,
+static void report_show(void *ctx, const struct command_args *args,
 			struct control_reply *reply)
 {
-	begin(ctx, name, reply, make_show);
+	begin(ctx, args->target, reply, make_show);
 }
 
-static void report_stats(void *ctx, const char *name,
+static void report_stats(void *ctx, const struct command_args *args,
 			 struct control_reply *reply)
 {
-	begin(ctx, name, reply, make_stats);
+	begin(ctx, args->target, reply, make_stats);
+}
+
+/* log-level */
+
+static struct json_object *log_level_now(void)
+{
+	struct json_object *o = json_object_new_object();
+	struct json_object *debug = json_object_new_array();
+	enum log_level level;
+	unsigned mask;
+
+	log_get(&level, &mask);
+	add_str(o, "level", log_level_name(level));
+	for (enum log_category c = 0; c < LOG_NR_CATEGORIES; c++)
+		if (mask & 1U << c)
+			json_object_array_add(
+				debug,
+				json_object_new_string(log_category_name(c)));
+	json_object_object_add(o, "debug", debug);
+	return o;
+}
+
+/*
+ * A level alone ends all trace; categories alone leave the level.  Returns
+ * false when it has refused what is no level and no category.
+ */
+static bool set_log_level(const struct command_args *args,
+			  struct control_reply *reply)
+{
+	enum log_level level;
+	unsigned debug;
+
+	log_get(&level, &debug);
+	if (args->level) {
+		int ret = log_parse_level(args->level);
+
+		if (ret < 0) {
+			control_reply_fail(reply,
+					   "no level is called %s: use err, "
+					   "warn, info or debug",
+					   args->level);
+			return false;
+		}
+		level = ret;
+		debug = 0;
+	}
+	if (args->debug && log_parse_debug(args->debug, &debug)) {
+		control_reply_fail(reply,
+				   "%s are no categories: use proto, queue, "
+				   "io, control, or all",
+				   args->debug);
+		return false;
+	}
+	log_set(level, debug);
+	return true;
+}
+
+static void report_log_level(void *ctx, const struct command_args *args,
+			     struct control_reply *reply)
+{
+	(void)ctx;
+	if ((args->level || args->debug) && !set_log_level(args, reply))
+		return;
+	control_reply_send(reply, log_level_now());
 }
 
 const struct control_ops report_ops = {
@@ -375,4 +440,5 @@ const struct control_ops report_ops = {
 	.list = report_list,
 	.show = report_show,
 	.stats = report_stats,
+	.log_level = report_log_level,
 };

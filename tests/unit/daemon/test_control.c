@@ -24,43 +24,55 @@ static struct control_reply *waiting;
 static char asked[64];
 static unsigned nr_asked;
 
-static void answer_status(void *ctx, const char *target,
+static void answer_status(void *ctx, const struct command_args *args,
 			  struct control_reply *reply)
 {
 	cr_assert_eq(ctx, &loop);
-	cr_assert_null(target);
+	cr_assert_null(args->target);
 	nr_asked++;
 	control_reply_send(reply, json_object_new_string("fine"));
 }
 
-static void answer_list(void *ctx, const char *target,
+static void answer_list(void *ctx, const struct command_args *args,
 			struct control_reply *reply)
 {
 	char *big = malloc(BIG);
 
 	(void)ctx;
-	(void)target;
+	(void)args;
 	memset(big, 'x', BIG);
 	control_reply_send(reply, json_object_new_string_len(big, BIG));
 	free(big);
 }
 
-static void answer_show(void *ctx, const char *target,
+static void answer_show(void *ctx, const struct command_args *args,
 			struct control_reply *reply)
 {
 	(void)ctx;
-	snprintf(asked, sizeof(asked), "%s", target);
+	snprintf(asked, sizeof(asked), "%s", args->target);
 	waiting = reply;
 }
 
-static void answer_stats(void *ctx, const char *target,
+static void answer_stats(void *ctx, const struct command_args *args,
 			 struct control_reply *reply)
 {
 	(void)ctx;
-	if (target)
-		control_reply_fail(reply, "no target named \"%s\"", target);
+	if (args->target)
+		control_reply_fail(reply, "no target named \"%s\"",
+				   args->target);
 	else
 		control_reply_send(reply, NULL);
+}
+
+static void answer_log_level(void *ctx, const struct command_args *args,
+			     struct control_reply *reply)
+{
+	char text[64];
+
+	(void)ctx;
+	snprintf(text, sizeof(text), "%s %s", args->level ? args->level : "-",
+		 args->debug ? args->debug : "-");
+	control_reply_send_status(reply, 2, json_object_new_string(text));
 }
 
 static const struct control_ops ops = {
@@ -68,6 +80,7 @@ static const struct control_ops ops = {
 	.list = answer_list,
 	.show = answer_show,
 	.stats = answer_stats,
+	.log_level = answer_log_level,
 };
 
 static void open_control(unsigned timeout_ms)
@@ -228,6 +241,12 @@ Test(control, refuses_what_it_does_not_understand)
 		 FAIL("target must be a string")},
 		{"{\"version\":1,\"command\":\"show\"}\n",
 		 FAIL("show needs a target")},
+		{"{\"version\":1,\"command\":\"log-level\","
+		 "\"arguments\":{\"target\":\"a\"}}\n",
+		 FAIL("log-level takes no target")},
+		{"{\"version\":1,\"arguments\":{\"level\":\"a\"},"
+		 "\"command\":\"show\"}\n",
+		 FAIL("show needs a target")},
 		{"{\"version\":1,\"command\":\"list\","
 		 "\"arguments\":{\"target\":\"a\"}}\n",
 		 FAIL("list takes no target")},
@@ -237,6 +256,17 @@ Test(control, refuses_what_it_does_not_understand)
 		expect(cases[i].question, cases[i].answer);
 	cr_assert_eq(nr_asked, 0);
 	cr_assert_null(waiting);
+}
+
+Test(control, hands_on_arguments_and_a_status)
+{
+	expect("{\"version\":1,\"command\":\"log-level\",\"arguments\":"
+	       "{\"debug\":\"io\",\"level\":\"warn\"}}\n",
+	       "{\"version\":1,\"ok\":true,\"status\":2,"
+	       "\"result\":\"warn io\"}\n");
+	expect("{\"version\":1,\"command\":\"log-level\"}\n",
+	       "{\"version\":1,\"ok\":true,\"status\":2,"
+	       "\"result\":\"- -\"}\n");
 }
 
 Test(control, reads_a_line_in_pieces)

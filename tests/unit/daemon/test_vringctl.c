@@ -26,34 +26,34 @@ static void answer_json(struct control_reply *reply, const char *json)
 	control_reply_send(reply, o);
 }
 
-static void answer_status(void *ctx, const char *target,
+static void answer_status(void *ctx, const struct command_args *args,
 			  struct control_reply *reply)
 {
 	(void)ctx;
-	(void)target;
+	(void)args;
 	answer_json(reply, "{\"version\":\"0.1\",\"uptime_s\":93784,"
 			   "\"workers\":[{\"id\":0,\"cpu\":12,\"ring\":"
 			   "\"direct\"},{\"id\":11,\"cpu\":null,\"ring\":"
 			   "\"sqpoll\"}],\"targets\":2}");
 }
 
-static void answer_list(void *ctx, const char *target,
+static void answer_list(void *ctx, const struct command_args *args,
 			struct control_reply *reply)
 {
 	(void)ctx;
-	(void)target;
+	(void)args;
 	answer_json(reply,
 		    "[{\"name\":\"a\",\"size\":10737418240,\"read_only\":"
 		    "false},{\"name\":\"long-name\",\"size\":1536,"
 		    "\"read_only\":true}]");
 }
 
-static void answer_show(void *ctx, const char *target,
+static void answer_show(void *ctx, const struct command_args *args,
 			struct control_reply *reply)
 {
 	(void)ctx;
-	if (strcmp(target, "a"))
-		control_reply_fail(reply, "no target named %s", target);
+	if (strcmp(args->target, "a"))
+		control_reply_fail(reply, "no target named %s", args->target);
 	else
 		answer_json(reply,
 			    "{\"name\":\"a\\u001b[2J\",\"backend\":{\"path\":"
@@ -61,14 +61,29 @@ static void answer_show(void *ctx, const char *target,
 			    "\"features\":4096,\"queues\":[]}}");
 }
 
-static void answer_stats(void *ctx, const char *target,
+static void answer_stats(void *ctx, const struct command_args *args,
 			 struct control_reply *reply)
 {
 	(void)ctx;
-	(void)target;
+	(void)args;
 	answer_json(reply, "[{\"name\":\"a\",\"counters\":{\"reads\":5,"
 			   "\"read_bytes\":20480}},{\"name\":\"b\","
 			   "\"counters\":{\"reads\":0,\"read_bytes\":0}}]");
+}
+
+static void answer_log_level(void *ctx, const struct command_args *args,
+			     struct control_reply *reply)
+{
+	struct json_object *o = json_object_new_array();
+
+	(void)ctx;
+	json_object_array_add(o, args->level
+					 ? json_object_new_string(args->level)
+					 : NULL);
+	json_object_array_add(o, args->debug
+					 ? json_object_new_string(args->debug)
+					 : NULL);
+	control_reply_send_status(reply, args->debug ? 2 : 0, o);
 }
 
 static const struct control_ops ops = {
@@ -76,6 +91,7 @@ static const struct control_ops ops = {
 	.list = answer_list,
 	.show = answer_show,
 	.stats = answer_stats,
+	.log_level = answer_log_level,
 };
 
 static void start(void)
@@ -223,6 +239,14 @@ Test(vringctl, prints_json)
 	       "]\n");
 }
 
+Test(vringctl, takes_options_before_and_after_the_command)
+{
+	expect("log-level", 0, "[ null, null ]\n");
+	expect("log-level warn", 0, "[ \"warn\", null ]\n");
+	expect("log-level -D io warn", 2, "[ \"warn\", \"io\" ]\n");
+	expect("--debug=io log-level", 2, "[ null, \"io\" ]\n");
+}
+
 Test(vringctl, exits_with_1_when_the_daemon_says_no)
 {
 	expect("show b", 1, "vringctl: no target named b\n");
@@ -234,16 +258,18 @@ Test(vringctl, says_why_it_cannot_ask)
 	char plain[96];
 
 	snprintf(plain, sizeof(plain), "-s %s/none status", dir);
-	expect_part(plain, 2, "No such file or directory; is vringd running");
+	expect_part(plain, 3, "No such file or directory; is vringd running");
 	control_close(control);
 	control = NULL;
-	expect_part("status", 2, "is vringd running");
-	expect_part("", 2, "which command?");
-	expect_part("stop", 2, "unknown command stop");
-	expect_part("show", 2, "show needs the name of a target");
-	expect_part("list a", 2, "too many arguments");
-	expect_part("stats a b", 2, "too many arguments");
-	expect_part("--wrong", 2, "wrong");
+	expect_part("status", 3, "is vringd running");
+	expect_part("", 3, "which command?");
+	expect_part("stop", 3, "unknown command stop");
+	expect_part("show", 3, "show needs NAME: a target");
+	expect_part("list a", 3, "too many arguments");
+	expect_part("stats a b", 3, "too many arguments");
+	expect_part("--wrong", 3, "wrong");
+	expect_part("status -D io", 3, "status takes no --debug");
+	expect_part("log-level --debug", 3, "requires an argument");
 }
 
 /* As root, for root may connect to anything. */
@@ -256,7 +282,7 @@ static void check_as_nobody(void)
 	bool can_run = !access(program(), X_OK);
 
 	if (can_run)
-		expect_part("status", 2, "it is for group root (mode 0600)");
+		expect_part("status", 3, "it is for group root (mode 0600)");
 	cr_assert_eq(setresuid(0, 0, 0), 0);
 	cr_assert_eq(setresgid(0, 0, 0), 0);
 	/* A change of user ends it, and a leak sanitizer needs it. */
@@ -272,11 +298,15 @@ Test(vringctl, names_the_group_that_may_connect)
 		return;
 	}
 	cr_assert_eq(chmod(path, 0), 0);
-	expect_part("status", 2, "(mode 0000)");
+	expect_part("status", 3, "(mode 0000)");
 }
 
 Test(vringctl, explains_itself)
 {
-	expect_part("--help", 0, "  show NAME       one target");
+	expect_part("--help", 0, "\n  show NAME             one target");
+	expect_part("list --help", 0,
+		    "\n  log-level [LEVEL] [-D CATEGORIES]\n"
+		    "                        what is logged");
+	expect_part("--help", 0, "\n  -D, --debug CATEGORIES\n");
 	expect_part("-V", 0, "vringctl " PACKAGE_VERSION);
 }

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* One question to the daemon, and its answer. */
+#pragma once
+
+#include "ctl/args.h"
+
+/*
+ * Asks what @a says.  Returns 0 and the answer, which the caller gives back,
+ * or the exit status when it has said what is wrong.
+ *
+ * Any thread.
+ */
+int ask(const struct args *a, struct json_object **answer);
