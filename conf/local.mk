@@ -7,6 +7,7 @@ dist_examples_DATA = \
 	conf/examples/demo.yaml \
 	conf/examples/file.yaml \
 	conf/examples/libvirt.yaml \
+	conf/examples/limits.yaml \
 	conf/examples/memory.yaml \
 	conf/examples/shared.yaml \
 	conf/examples/workers.yaml

@@ -161,17 +161,25 @@ static bool read_mapping(struct reader *r, const yaml_node_t *node,
 			 enum config_scope scope, void *object,
 			 struct config_places *places);
 
-static bool read_control(struct reader *r, const yaml_node_t *node,
-			 struct config_places *places)
+/* Reads the mapping that @key stands for; @object is what has the key. */
+static bool read_map(struct reader *r, const struct config_key *key,
+		     const yaml_node_t *node, void *object,
+		     struct config_places *places)
 {
+	bool is_limits = key->child == CONFIG_SCOPE_LIMITS;
+	size_t len = strlen(r->path);
+
 	if (node->type != YAML_MAPPING_NODE) {
-		report_value(r, node, "control",
-			     "a mapping such as {group: vringd}");
+		report_value(r, node, key->name,
+			     is_limits ? "a mapping such as {iops: 5000}"
+				       : "a mapping such as {group: vringd}");
 		return false;
 	}
-	strcpy(r->path, "control.");
-	read_mapping(r, node, CONFIG_SCOPE_CONTROL, r->config, places);
-	r->path[0] = '\0';
+	if (is_limits)
+		object = &((struct config_target *)object)->limits;
+	snprintf(r->path + len, sizeof(r->path) - len, "%s.", key->name);
+	read_mapping(r, node, key->child, object, places);
+	r->path[len] = '\0';
 	return true;
 }
 
@@ -183,7 +191,7 @@ static bool read_section(struct reader *r, const struct config_key *key,
 	case CONFIG_FORM_VALUE:
 		return read_value(r, key, node, object);
 	case CONFIG_FORM_MAP:
-		return read_control(r, node, places);
+		return read_map(r, key, node, object, places);
 	case CONFIG_FORM_LIST:
 		return read_targets(r, node);
 	case CONFIG_FORM_MAP_OR_PATH:
@@ -300,6 +308,9 @@ static void read_target(struct reader *r, const yaml_node_t *node, unsigned i)
 	if (!r->err)
 		r->err = config_keys_set_defaults(CONFIG_SCOPE_BACKEND,
 						  &t->backend);
+	if (!r->err)
+		r->err = config_keys_set_defaults(CONFIG_SCOPE_LIMITS,
+						  &t->limits);
 	if (r->err)
 		return;
 	if (node->type != YAML_MAPPING_NODE) {

@@ -47,6 +47,11 @@ __attribute__((format(printf, 5, 6))) static void
 complain(const struct check *ck, bool warning, unsigned i,
 	 enum config_key_id id, const char *fmt, ...)
 {
+	static const char *const prefixes[] = {
+		[CONFIG_SCOPE_TARGET] = "",
+		[CONFIG_SCOPE_BACKEND] = "backend.",
+		[CONFIG_SCOPE_LIMITS] = "limits.",
+	};
 	const struct config_key *key = &config_keys[id];
 	char text[512];
 	va_list ap;
@@ -55,8 +60,7 @@ complain(const struct check *ck, bool warning, unsigned i,
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	config_errors_add(ck->errs, warning, place_of(ck, i, id),
-			  "targets[%u].%s%s: %s", i,
-			  key->scope == CONFIG_SCOPE_BACKEND ? "backend." : "",
+			  "targets[%u].%s%s: %s", i, prefixes[key->scope],
 			  key->name, text);
 }
 
@@ -223,6 +227,46 @@ static void check_cpus(const struct check *ck, unsigned i)
 				 own->cpu[n]);
 }
 
+/* A limit for one direction that is beyond that for both says nothing. */
+static void check_direction(const struct check *ck, unsigned i, uint64_t own,
+			    uint64_t both, enum config_key_id id,
+			    enum config_key_id id_of_both)
+{
+	if (both && own >= both)
+		complain(ck, true, i, id, "never reached, as %s is not larger",
+			 config_keys[id_of_both].name);
+}
+
+/* Is a limit given, and be it a wrong one? */
+static bool is_limit_given(const struct config_places *p)
+{
+	for (unsigned id = 0; id < CONFIG_KEYS; id++)
+		if (config_keys[id].scope == CONFIG_SCOPE_LIMITS &&
+		    id != CONFIG_KEY_LIMITS_burst_us && is_given(p, id))
+			return true;
+	return false;
+}
+
+static void check_limits(const struct check *ck, unsigned i)
+{
+	const struct config_places *p = &ck->targets[i];
+	const struct config_limits *l = &ck->config->targets[i].limits;
+
+	check_direction(ck, i, l->read_iops, l->iops,
+			CONFIG_KEY_LIMITS_read_iops, CONFIG_KEY_LIMITS_iops);
+	check_direction(ck, i, l->write_iops, l->iops,
+			CONFIG_KEY_LIMITS_write_iops, CONFIG_KEY_LIMITS_iops);
+	check_direction(ck, i, l->read_bandwidth, l->bandwidth,
+			CONFIG_KEY_LIMITS_read_bandwidth,
+			CONFIG_KEY_LIMITS_bandwidth);
+	check_direction(ck, i, l->write_bandwidth, l->bandwidth,
+			CONFIG_KEY_LIMITS_write_bandwidth,
+			CONFIG_KEY_LIMITS_bandwidth);
+	if (is_given(p, CONFIG_KEY_LIMITS_burst_us) && !is_limit_given(p))
+		complain(ck, true, i, CONFIG_KEY_LIMITS_burst_us,
+			 "of no use without a limit, such as iops: 5000");
+}
+
 static void check_required(const struct check *ck, unsigned i)
 {
 	for (unsigned id = 0; id < CONFIG_KEYS; id++)
@@ -239,6 +283,7 @@ static void check_target(const struct check *ck, unsigned i)
 	check_required(ck, i);
 	check_backend(ck, i);
 	check_cpus(ck, i);
+	check_limits(ck, i);
 	if (t->socket && strlen(t->socket) > SOCKET_PATH_MAX)
 		complain(ck, false, i, CONFIG_KEY_TARGET_socket,
 			 "the path of the socket has %zu bytes, at most %zu "

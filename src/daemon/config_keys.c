@@ -15,6 +15,7 @@ static const char *const memory_files[] = {"shmem", "any", NULL};
 #define STRUCT_CONTROL struct config
 #define STRUCT_TARGET  struct config_target
 #define STRUCT_BACKEND struct config_backend
+#define STRUCT_LIMITS  struct config_limits
 
 /* Each field must have the C type that value.c will write there. */
 #define KEY(scope, key, vtype, field, def_, limits, effect_, help_) \
@@ -78,6 +79,12 @@ bool config_keys_apply(enum config_key_id id, enum config_kind kind)
 		break;
 	}
 	return kinds_of_key & 1U << kind;
+}
+
+bool config_keys_has_limits(const struct config_limits *l)
+{
+	return l->iops || l->read_iops || l->write_iops || l->bandwidth ||
+	       l->read_bandwidth || l->write_bandwidth;
 }
 
 int config_keys_set_defaults(enum config_scope scope, void *object)

@@ -50,6 +50,17 @@ struct config_backend {
 	bool read_only; /* always equal to the target's */
 };
 
+/* What the guest of a target may do in a second; 0: without limit. */
+struct config_limits {
+	unsigned iops;
+	unsigned read_iops;
+	unsigned write_iops;
+	uint64_t bandwidth; /* bytes */
+	uint64_t read_bandwidth;
+	uint64_t write_bandwidth;
+	uint64_t burst_us; /* never 0 */
+};
+
 struct config_target {
 	struct config_place place;
 	char *name;
@@ -65,6 +76,7 @@ struct config_target {
 	char *serial; /* at most 20 bytes */
 	bool read_only;
 	struct value_cpus cpus; /* none: any worker */
+	struct config_limits limits;
 	enum config_memory_files memory_files;
 };
 
@@ -94,6 +106,7 @@ enum config_scope {
 	CONFIG_SCOPE_CONTROL, /* fields of struct config */
 	CONFIG_SCOPE_TARGET,  /* fields of struct config_target */
 	CONFIG_SCOPE_BACKEND, /* fields of struct config_backend */
+	CONFIG_SCOPE_LIMITS,  /* fields of struct config_limits */
 };
 
 /* What the value of a key looks like. */
@@ -156,6 +169,9 @@ static inline void *config_keys_field(const struct config_key *key,
  * Any thread.
  */
 bool config_keys_apply(enum config_key_id id, enum config_kind kind);
+
+/* Returns whether there is a limit among @l.  Any thread. */
+bool config_keys_has_limits(const struct config_limits *l);
 
 /*
  * Gives the fields of @scope in @object, which is all zeroes, their defaults.

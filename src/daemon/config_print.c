@@ -51,6 +51,23 @@ static void print_backend(const struct config_backend *b, FILE *out)
 			print_value(&config_keys[id], b, "      ", out);
 }
 
+static void print_limits(const struct config_limits *l, FILE *out)
+{
+	static const struct config_limits none;
+
+	if (!config_keys_has_limits(l))
+		return;
+	fputs("    limits:\n", out);
+	for (unsigned id = 0; id < CONFIG_KEYS; id++) {
+		const struct config_key *key = &config_keys[id];
+
+		if (key->scope == CONFIG_SCOPE_LIMITS &&
+		    !value_equal(&key->rule, field_of(key, l),
+				 field_of(key, &none)))
+			print_value(key, l, "      ", out);
+	}
+}
+
 static void print_target(const struct config_target *t, FILE *out)
 {
 	const char *indent = "  - ";
@@ -62,6 +79,8 @@ static void print_target(const struct config_target *t, FILE *out)
 			continue;
 		if (key->form == CONFIG_FORM_VALUE)
 			print_value(key, t, indent, out);
+		else if (key->child == CONFIG_SCOPE_LIMITS)
+			print_limits(&t->limits, out);
 		else
 			print_backend(&t->backend, out);
 		indent = "    ";
@@ -123,6 +142,7 @@ void config_print_help(FILE *out)
 		[CONFIG_SCOPE_CONTROL] = "control.",
 		[CONFIG_SCOPE_TARGET] = "targets[].",
 		[CONFIG_SCOPE_BACKEND] = "targets[].backend.",
+		[CONFIG_SCOPE_LIMITS] = "targets[].limits.",
 	};
 
 	for (unsigned id = 0; id < CONFIG_KEYS; id++) {

@@ -32,6 +32,7 @@ static void check_target(const struct config_target *t)
 	expect((b->kind == CONFIG_KIND_FILE) == (b->path != NULL));
 	expect((b->kind == CONFIG_KIND_FILE) == !b->size);
 	expect(b->size % 512 == 0);
+	expect(t->limits.burst_us >= 1000 && t->limits.burst_us <= 60000000);
 }
 
 static char *print(const struct config *c)

@@ -164,6 +164,9 @@ static const char everything[] =
 	"    cpus: 0-1\n"
 	"    read-only: off\n"
 	"    memory-files: any\n"
+	"    limits: {iops: 50k, read-iops: 40000, write-iops: 1,\n"
+	"             bandwidth: 1TiB, read-bandwidth: 4KiB,\n"
+	"             write-bandwidth: 800MiB, burst: 2s}\n"
 	"  - {name: b, backend: {kind: mem, size: 1GiB}, socket: bb}\n"
 	"  - {name: c, backend: {kind: null, size: 1536, zeroes: on}}\n";
 
@@ -199,6 +202,15 @@ Test(config, reads_every_key)
 	cr_assert_str_eq(t->serial, "S N");
 	cr_assert_eq(t->cpus.nr, 2);
 	cr_assert_eq(t->memory_files, CONFIG_MEMORY_FILES_ANY);
+	cr_assert_eq(t->limits.iops, 50000);
+	cr_assert_eq(t->limits.read_iops, 40000);
+	cr_assert_eq(t->limits.write_iops, 1);
+	cr_assert_eq(t->limits.bandwidth, 1ULL << 40);
+	cr_assert_eq(t->limits.read_bandwidth, 4096);
+	cr_assert_eq(t->limits.write_bandwidth, 800ULL << 20);
+	cr_assert_eq(t->limits.burst_us, 2000000);
+	cr_assert_not(config_keys_has_limits(&t[1].limits));
+	cr_assert_eq(t[1].limits.burst_us, 100000);
 	cr_assert_str_eq(t[1].socket, "/run/x/bb");
 	cr_assert_str_eq(t[1].socket_owner, "vringd");
 	cr_assert_eq(t[1].backend.kind, CONFIG_KIND_MEM);
@@ -267,6 +279,8 @@ Test(config, prints_every_value)
 		"\n      path: \"/srv/a b.img\"\n",
 		"\n    serial: \"S N\"\n",
 		"\n      size: 1536\n      zeroes: on\n",
+		"\n    limits:\n      iops: 50000\n      read-iops: 40000\n",
+		"\n      write-bandwidth: 800MiB\n      burst: 2s\n",
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(lines); i++)
@@ -409,6 +423,32 @@ Test(config, reports_backends_that_make_no_sense)
 	       "no such key\n"
 	       "f:1:84: targets[0].backend.direct: a backend of kind mem has "
 	       "no such key\n");
+}
+
+Test(config, reports_limits_that_make_no_sense)
+{
+	refuse("targets: [{name: a, backend: /a, limits: 5000}]",
+	       "f:1:42: targets[0].limits: expected a mapping such as "
+	       "{iops: 5000}, got \"5000\"\n");
+	refuse("targets: [{name: a, backend: /a, limits: {iops: 0,"
+	       " bandwidth: 512, burst: 1us, iop: 1}}]",
+	       "f:1:49: targets[0].limits.iops: expected an integer "
+	       "1..100000000, got \"0\"\n"
+	       "f:1:63: targets[0].limits.bandwidth: expected a size such "
+	       "as 10GiB, 4KiB..1TiB, got \"512\"\n"
+	       "f:1:75: targets[0].limits.burst: expected a time such as 20ms, "
+	       "1ms..60s, got \"1us\"\n"
+	       "f:1:80: targets[0].limits.iop: unknown key, did you mean "
+	       "iops?\n");
+	warn("targets: [{name: a, backend: /a, limits: {burst: 1s}}]",
+	     "f:1:50: warning: targets[0].limits.burst: of no use without a "
+	     "limit, such as iops: 5000\n");
+	warn("targets: [{name: a, backend: /a, limits: {iops: 5, read-iops: 5,"
+	     " bandwidth: 1MiB, write-bandwidth: 1GiB}}]",
+	     "f:1:63: warning: targets[0].limits.read-iops: never reached, as "
+	     "iops is not larger\n"
+	     "f:1:100: warning: targets[0].limits.write-bandwidth: never "
+	     "reached, as bandwidth is not larger\n");
 }
 
 Test(config, reports_targets_in_conflict_with_both_places)
