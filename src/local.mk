@@ -89,6 +89,8 @@ libvringd_a_SOURCES = \
 	src/device/models.h \
 	src/device/vblk.c \
 	src/device/vblk.h \
+	src/run/alarms.c \
+	src/run/alarms.h \
 	src/run/mailbox.c \
 	src/run/mailbox.h \
 	src/run/offload.c \

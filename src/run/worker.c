@@ -22,7 +22,7 @@
 
 /* Sockets and timers are looked at after so many turns, or so much time. */
 #define TURNS_BEFORE_LOOP 16
-#define US_BEFORE_LOOP	  50
+#define NS_BEFORE_LOOP	  50000
 
 struct worker {
 	/* set before the thread starts, then constant */
@@ -51,7 +51,9 @@ struct worker {
 	struct uring rings[URING_NR_KINDS];
 	struct wake ring_wakes[URING_NR_KINDS];
 	struct list phases[TURN_NR_PHASES];
-	uint64_t now_us;
+	struct alarms alarms;
+	struct wake alarms_wake;
+	uint64_t now_ns;
 	bool stopping;
 
 	/* fetched from the epoll descriptor and not yet fired */
@@ -77,7 +79,7 @@ static void read_clock(struct worker *w)
 	struct timespec ts;
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
-	w->now_us = ts.tv_sec * 1000000ULL + ts.tv_nsec / 1000;
+	w->now_ns = ts.tv_sec * 1000000000ULL + ts.tv_nsec;
 }
 
 /* -- making and freeing -------------------------------------------------- */
@@ -187,6 +189,23 @@ static int make_loop(struct worker *w)
 	return 0;
 }
 
+static void wake_for_turn(struct wake *k)
+{
+	/* The turn that follows looks at all rings and alarms. */
+	(void)k;
+}
+
+static int make_alarms(struct worker *w)
+{
+	int err = alarms_init(&w->alarms);
+
+	if (err)
+		return err;
+	w->alarms_wake.fd = w->alarms.fd;
+	w->alarms_wake.fire = wake_for_turn;
+	return worker_watch(w, &w->alarms_wake);
+}
+
 int worker_new(struct worker **out, const struct worker_params *p)
 {
 	struct worker *w = calloc(1, sizeof(*w));
@@ -201,6 +220,7 @@ int worker_new(struct worker **out, const struct worker_params *p)
 		w->io_cpus = *p->io_cpus;
 	snprintf(w->tag, sizeof(w->tag), "worker%u", p->id);
 	w->epfd = -1;
+	w->alarms.fd = -1;
 	sem_init(&w->started, 0, 0);
 	for (int i = 0; i < URING_NR_KINDS; i++)
 		w->rings[i].ring.ring_fd = -1;
@@ -211,6 +231,8 @@ int worker_new(struct worker **out, const struct worker_params *p)
 
 	int err = make_loop(w);
 
+	if (!err)
+		err = make_alarms(w);
 	if (!err)
 		err = make_iovs(w);
 	if (!err)
@@ -233,6 +255,7 @@ void worker_free(struct worker *w)
 	}
 	for (int i = 0; i < URING_NR_KINDS; i++)
 		uring_fini(&w->rings[i]);
+	alarms_fini(&w->alarms);
 	if (w->epfd >= 0)
 		close(w->epfd);
 	sem_destroy(&w->started);
@@ -261,6 +284,7 @@ static void take_turn(struct worker *w)
 	read_clock(w);
 	if (mailbox_has_mail(&w->mailbox))
 		mailbox_deliver(&w->mailbox);
+	alarms_run(&w->alarms, w->now_ns);
 	for (int i = 0; i < TURN_NR_PHASES; i++)
 		run_phase(w, i);
 	/* All entries are on their way before the first completion is run. */
@@ -286,13 +310,13 @@ static bool has_work(struct worker *w)
 /* Turns until there is nothing to do, or the loop must be looked at. */
 static void take_turns(struct worker *w)
 {
-	uint64_t began_us = w->now_us;
+	uint64_t began_ns = w->now_ns;
 	unsigned turns = 0;
 
 	do {
 		take_turn(w);
 	} while (has_work(w) && ++turns < TURNS_BEFORE_LOOP &&
-		 w->now_us - began_us < US_BEFORE_LOOP);
+		 w->now_ns - began_ns < NS_BEFORE_LOOP);
 }
 
 static void arm_rings(struct worker *w)
@@ -309,17 +333,16 @@ static void run_turns(struct worker *w)
 		take_turns(w);
 		/* What completed before that is seen by one more look. */
 		arm_rings(w);
-		ev_run(w->loop, has_work(w) ? EVRUN_NOWAIT : EVRUN_ONCE);
+		if (has_work(w)) {
+			ev_run(w->loop, EVRUN_NOWAIT);
+			continue;
+		}
+		alarms_arm(&w->alarms);
+		ev_run(w->loop, EVRUN_ONCE);
 	}
 }
 
 /* -- the thread ---------------------------------------------------------- */
-
-static void wake_for_ring(struct wake *k)
-{
-	/* The turn that follows looks at all rings. */
-	(void)k;
-}
 
 static int enable_ring(struct worker *w, enum uring_kind kind)
 {
@@ -334,7 +357,7 @@ static int enable_ring(struct worker *w, enum uring_kind kind)
 	if (err)
 		return err;
 	k->fd = r->eventfd;
-	k->fire = wake_for_ring;
+	k->fire = wake_for_turn;
 	return worker_watch(w, k);
 }
 
@@ -511,5 +534,15 @@ void worker_iov_wait(struct worker *w, struct turn_item *item)
 
 uint64_t worker_now_us(const struct worker *w)
 {
-	return w->now_us;
+	return w->now_ns / 1000;
+}
+
+uint64_t worker_now_ns(const struct worker *w)
+{
+	return w->now_ns;
+}
+
+struct alarms *worker_alarms(struct worker *w)
+{
+	return &w->alarms;
 }

@@ -8,6 +8,7 @@
 #include <sys/uio.h>
 
 #include "base/list.h"
+#include "run/alarms.h"
 #include "run/mailbox.h"
 #include "run/uring.h"
 
@@ -29,12 +30,15 @@
  *	submit		once for each ring that has entries
  *	reap		completions; they put items into the next turn's phases
  *
+ * A turn begins with the mail and with the alarms that are due.
+ *
  * An item is in one phase's list at most; adding it again does nothing.  An
  * item that adds itself during its own phase is run in the next turn, so one
  * busy queue cannot starve the others, and libev is entered without waiting at
  * least every 50 us or so while turns follow each other.
  *
- * Before sleeping, rings are armed and looked at once more.
+ * Before sleeping, rings are armed and looked at once more, and the timer is
+ * armed for the first alarm.
  */
 enum turn_phase {
 	TURN_READY,
@@ -151,5 +155,12 @@ struct iovec *worker_iov_get(struct worker *w);
 void worker_iov_put(struct worker *w, struct iovec *iov);
 void worker_iov_wait(struct worker *w, struct turn_item *item);
 
-/* CLOCK_MONOTONIC in microseconds, read once per turn.  Worker only. */
+/* CLOCK_MONOTONIC, read once per turn.  Worker only. */
 uint64_t worker_now_us(const struct worker *w);
+uint64_t worker_now_ns(const struct worker *w);
+
+/*
+ * The worker's alarms.  They fire at the beginning of a turn, so what they put
+ * into a phase runs in that turn.  Worker only.
+ */
+struct alarms *worker_alarms(struct worker *w);

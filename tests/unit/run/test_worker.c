@@ -657,3 +657,92 @@ Test(worker, knows_the_time_after_sleeping)
 	on_worker(read_now);
 	cr_assert_geq(now_us - before, 50000);
 }
+
+/* -- alarms */
+
+static struct alarm alarm_clock;
+static uint64_t wanted_ns, late_ns;
+
+static void note_alarm(struct alarm *a)
+{
+	(void)a;
+	late_ns = worker_now_ns(w) - wanted_ns;
+	sem_post(&finished);
+}
+
+static void set_alarm(void)
+{
+	alarm_init(&alarm_clock, note_alarm);
+	wanted_ns = worker_now_ns(w) + 200000;
+	alarms_set(worker_alarms(w), &alarm_clock, wanted_ns);
+}
+
+Test(worker, is_woken_by_alarms_in_less_than_a_millisecond)
+{
+	uint64_t best_ns = UINT64_MAX;
+
+	/* The machine may be busy, but not each time. */
+	for (unsigned i = 0; i < 100 && best_ns > 300000; i++) {
+		on_worker(set_alarm);
+		wait_until_finished();
+		cr_assert_lt(late_ns, 1ULL << 40, "it was early");
+		if (late_ns < best_ns)
+			best_ns = late_ns;
+	}
+	cr_assert_leq(best_ns, 300000);
+}
+
+static void clear_alarm(void)
+{
+	set_alarm();
+	alarms_clear(worker_alarms(w), &alarm_clock);
+}
+
+Test(worker, is_not_woken_when_no_alarm_is_set)
+{
+	on_worker(clear_alarm);
+	on_worker(count_iterations);
+
+	unsigned before = iterations;
+
+	usleep(20000);
+	on_worker(count_iterations);
+	cr_assert_leq(iterations - before, 2);
+}
+
+static struct alarm again;
+static struct turn_item counted;
+static unsigned nr_fired, nr_counted;
+
+static void count_turn(struct turn_item *item)
+{
+	(void)item;
+	if (++nr_counted == nr_fired)
+		sem_post(&finished);
+}
+
+/* It is due at once, again and again, and all else goes on. */
+static void fire_again(struct alarm *a)
+{
+	nr_fired++;
+	worker_add(w, TURN_READY, &counted);
+	if (nr_fired < 1000)
+		alarms_set(worker_alarms(w), a, 1);
+}
+
+static void set_again(void)
+{
+	alarm_init(&again, fire_again);
+	turn_item_init(&counted, count_turn);
+	alarms_set(worker_alarms(w), &again, 1);
+}
+
+Test(worker, fires_alarms_once_in_a_turn)
+{
+	on_worker(set_again);
+	for (unsigned i = 0; i < 1000; i++)
+		wait_until_finished();
+	on_worker(count_iterations);
+	cr_assert_eq(nr_fired, 1000);
+	cr_assert_eq(nr_counted, 1000);
+}
