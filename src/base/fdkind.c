@@ -8,12 +8,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-bool fdkind_is_socket(int fd)
+bool fdkind_is_unix_socket(int fd)
 {
-	int type;
-	socklen_t len = sizeof(type);
+	int domain;
+	socklen_t len = sizeof(domain);
 
-	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0;
+	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 &&
+	       domain == AF_UNIX;
 }
 
 /* By its name, which no file system can give: theirs begin with a slash. */

@@ -10,8 +10,11 @@
  * What is asked here is answered by the kernel alone.
  */
 
-/* Any thread. */
-bool fdkind_is_socket(int fd);
+/*
+ * Of this host, not of a network: to write to one of those is to wait for
+ * whoever else does, and to close one may be to wait for its peer.  Any thread.
+ */
+bool fdkind_is_unix_socket(int fd);
 
 /* Needs /proc; false without.  Any thread. */
 bool fdkind_is_eventfd(int fd);

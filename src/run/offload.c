@@ -194,7 +194,7 @@ static void give_release(struct pool *p, const struct release *what)
 /* Of these, closing takes some time at most. */
 static bool is_quick_to_close(int fd)
 {
-	return fdkind_is_memory(fd) || fdkind_is_socket(fd) ||
+	return fdkind_is_memory(fd) || fdkind_is_unix_socket(fd) ||
 	       fdkind_is_eventfd(fd);
 }
 

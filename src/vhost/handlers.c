@@ -144,21 +144,22 @@ static int refuse_link(struct session *s, const struct proto_msg *m)
  * Kicks are waited for, calls and errors are written to.  Both can hold a
  * worker up for ever: the first asks a FUSE file's server whether the file is
  * ready, also from inside an epoll descriptor; the second takes the lock of a
- * pipe, which whoever writes to it from memory that does not come keeps.  So
- * only those are taken that cannot, eventfds and sockets; User-mode Linux is
- * called through a socket.  Nothing that is asked here goes to a server.
+ * pipe, or of a network's socket, which whoever writes to it from memory that
+ * does not come keeps.  So only those are taken that cannot, eventfds and Unix
+ * sockets; User-mode Linux is called through one.  Nothing that is asked here
+ * goes to a server.
  */
 static int check_event(struct session *s, const struct proto_msg *m)
 {
 	if (!m->nr_fds)
 		return 0;
-	if (fdkind_is_socket(m->fds[0]))
+	if (fdkind_is_unix_socket(m->fds[0]))
 		return refuse_link(s, m);
 	if (fdkind_is_eventfd(m->fds[0]))
 		return 0;
 	return session_refuse(s, -EINVAL,
 			      "the descriptor is neither an eventfd nor a "
-			      "socket");
+			      "Unix socket");
 }
 
 /*
@@ -172,6 +173,9 @@ static int set_backend_req_fd(struct session *s, struct proto_msg *m)
 
 	if (err)
 		return err;
+	if (!fdkind_is_unix_socket(m->fds[0]))
+		return session_refuse(s, -EINVAL,
+				      "the descriptor is no Unix socket");
 	session_keep_fd(&s->backend_req, take_fd(m, 0));
 	return 0;
 }

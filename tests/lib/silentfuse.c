@@ -52,7 +52,10 @@ static void serve(struct silentfuse *s, const struct fuse_in_header *in)
 	};
 	struct fuse_entry_out entry = {
 		.nodeid = FILE_NODE,
-		.attr = {.ino = FILE_NODE, .mode = S_IFREG | 0600, .nlink = 1},
+		.attr = {.ino = FILE_NODE,
+			 .mode = S_IFREG | 0600,
+			 .nlink = 1,
+			 .size = SILENTFUSE_SIZE},
 	};
 	struct fuse_attr_out attr = {.attr = entry.attr};
 	struct fuse_open_out opened = {.fh = 1};

@@ -6,9 +6,11 @@
 #include <stdatomic.h>
 
 /*
- * Whoever reads, polls, asks for the size of, or closes such a file waits until
- * silentfuse_end().
+ * Whoever reads, maps and touches, polls, asks for the size of, or closes such
+ * a file waits until silentfuse_end().
  */
+#define SILENTFUSE_SIZE 4096
+
 struct silentfuse {
 	int dev;  /* the server's end */
 	int file; /* an open file; copies of it behave alike */

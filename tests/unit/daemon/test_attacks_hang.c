@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Descriptors that no system call on them ever returns from. */
+#include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <netinet/in.h>
+#include <pthread.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "attack.h"
@@ -92,4 +97,71 @@ Test(attacks_hang, as_memory_and_where_none_belongs)
 		check_neighbour("silence", i);
 	}
 	end();
+}
+
+/* Two ends of a TCP connection. */
+static void connect_tcp(int ends[2])
+{
+	struct sockaddr_in a = {
+		.sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+	socklen_t len = sizeof(a);
+	int listener = socket(AF_INET, SOCK_STREAM, 0);
+
+	cr_assert_eq(bind(listener, (void *)&a, len), 0);
+	cr_assert_eq(listen(listener, 1), 0);
+	cr_assert_eq(getsockname(listener, (void *)&a, &len), 0);
+	ends[0] = socket(AF_INET, SOCK_STREAM, 0);
+	cr_assert_eq(connect(ends[0], (void *)&a, len), 0);
+	ends[1] = accept(listener, NULL, NULL);
+	cr_assert(ends[1] >= 0);
+	close(listener);
+}
+
+/* Keeps the socket's lock until the file answers. */
+static void *send_silence(void *arg)
+{
+	const int *fd = arg;
+	void *page = mmap(NULL, SILENTFUSE_SIZE, PROT_READ, MAP_SHARED,
+			  silent.file, 0);
+
+	cr_assert_neq(page, MAP_FAILED);
+	cr_assert(send(*fd, page, SILENTFUSE_SIZE, 0) < 0);
+	munmap(page, SILENTFUSE_SIZE);
+	return NULL;
+}
+
+/* Whoever sends on such a socket waits for all who do. */
+Test(attacks_hang, as_sockets_that_are_busy_for_ever)
+{
+	static const uint32_t ids[] = {VHOST_USER_SET_VRING_CALL,
+				       VHOST_USER_SET_VRING_ERR,
+				       VHOST_USER_SET_VRING_KICK,
+				       VHOST_USER_SET_BACKEND_REQ_FD};
+	pthread_t sender;
+	int ends[2];
+
+	begin();
+	connect_tcp(ends);
+	cr_assert_eq(pthread_create(&sender, NULL, send_silence, ends), 0);
+	for (unsigned i = 0; i < ARRAY_SIZE(ids); i++) {
+		uint64_t ring = 0;
+		struct guestblk_req r;
+
+		attack_come(&attack);
+		attack_expect_no(attack_send(&attack.g.f, ids[i], &ring,
+					     i < 3 ? 8 : 0, ends, 1),
+				 "busy socket", i);
+		guestblk_init(&r, &attack.g.mem, VIRTIO_BLK_T_FLUSH, 0, 0);
+		guestblk_run(&attack.g.q[0], &r, NULL, 10);
+		testguest_stop(&attack.g);
+		check_neighbour("busy socket", i);
+	}
+	silentfuse_end(&silent);
+	pthread_join(sender, NULL);
+	close(ends[0]);
+	close(ends[1]);
+	attack_settle(&attack, "busy socket", 0);
+	attack_end(&attack);
 }
