@@ -65,6 +65,8 @@ libvringd_a_SOURCES = \
 	src/daemon/config_keys.h \
 	src/daemon/config_print.c \
 	src/daemon/config_print.h \
+	src/daemon/config_read.c \
+	src/daemon/config_read.h \
 	src/daemon/control.c \
 	src/daemon/control.h \
 	src/daemon/keys.def \

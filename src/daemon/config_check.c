@@ -4,6 +4,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,15 +54,15 @@ complain(const struct check *ck, bool warning, unsigned i,
 		[CONFIG_SCOPE_LIMITS] = "limits.",
 	};
 	const struct config_key *key = &config_keys[id];
-	char text[512];
+	char text[PATH_MAX + 512];
 	va_list ap;
 
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	config_errors_add(ck->errs, warning, place_of(ck, i, id),
-			  "targets[%u].%s%s: %s", i, prefixes[key->scope],
-			  key->name, text);
+			  "targets[%u].%s%s: %s", ck->config->targets[i].index,
+			  prefixes[key->scope], key->name, text);
 }
 
 static int copy_text(char **field, const char *text)
@@ -331,8 +332,9 @@ static void report_use(const struct check *ck, const struct use *use,
 	    !is_given(&ck->targets[first->target], id))
 		return;
 	complain(ck, false, use->target, id,
-		 "%s is already that of targets[%u] at line %u, column %u%s",
-		 use->text, first->target, p.line, p.column,
+		 "%s is already that of targets[%u] at " CONFIG_PLACE_FMT "%s",
+		 use->text, ck->config->targets[first->target].index,
+		 CONFIG_PLACE_ARGS(p),
 		 id == CONFIG_KEY_BACKEND_path
 			 ? "; to share it, both must be read-only or say "
 			   "shared: true"

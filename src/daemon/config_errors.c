@@ -9,7 +9,7 @@
 void config_errors_add(struct config_errors *errs, bool warning,
 		       struct config_place place, const char *fmt, ...)
 {
-	char *text = NULL;
+	char *file = NULL, *text = NULL;
 	va_list ap;
 
 	if (warning)
@@ -27,31 +27,47 @@ void config_errors_add(struct config_errors *errs, bool warning,
 	if (vasprintf(&text, fmt, ap) < 0)
 		text = NULL;
 	va_end(ap);
+	file = strdup(place.file);
 	/* Out of memory: it is counted, which is what decides. */
-	if (!text)
+	if (!text || !file) {
+		free(text);
+		free(file);
 		return;
+	}
+	place.file = file;
 	errs->list[errs->nr++] = (struct config_error){.place = place,
+						       .file = file,
 						       .warning = warning,
 						       .text = text};
 }
 
-static bool is_behind(const struct config_error *a,
-		      const struct config_error *b)
+static bool is_behind(const struct config_place *a,
+		      const struct config_place *b, const char *first)
 {
-	if (a->place.line != b->place.line)
-		return a->place.line > b->place.line;
-	return a->place.column > b->place.column;
+	int order = strcmp(a->file, b->file);
+
+	if (order && !strcmp(a->file, first))
+		return false;
+	if (order && !strcmp(b->file, first))
+		return true;
+	if (order)
+		return order > 0;
+	if (a->line != b->line)
+		return a->line > b->line;
+	return a->column > b->column;
 }
 
 /* By insertion, for it keeps the order and the list is short and near sorted.
  */
-void config_errors_sort(struct config_errors *errs)
+void config_errors_sort(struct config_errors *errs, const char *first)
 {
 	for (size_t i = 1; i < errs->nr; i++) {
 		struct config_error e = errs->list[i];
 		size_t j = i;
 
-		for (; j && is_behind(&errs->list[j - 1], &e); j--)
+		for (;
+		     j && is_behind(&errs->list[j - 1].place, &e.place, first);
+		     j--)
 			errs->list[j] = errs->list[j - 1];
 		errs->list[j] = e;
 	}
@@ -59,26 +75,26 @@ void config_errors_sort(struct config_errors *errs)
 
 void config_errors_print(const struct config_errors *errs, FILE *out)
 {
-	const char *file = errs->file ? errs->file : "configuration";
 	size_t lost = (size_t)errs->nr_errors + errs->nr_warnings - errs->nr;
 
 	for (size_t i = 0; i < errs->nr; i++) {
 		const struct config_error *e = &errs->list[i];
 
-		fprintf(out, "%s:", file);
+		fprintf(out, "%s:", e->place.file);
 		if (e->place.line)
 			fprintf(out, "%u:%u:", e->place.line, e->place.column);
 		fprintf(out, " %s%s\n", e->warning ? "warning: " : "", e->text);
 	}
 	if (lost)
-		fprintf(out, "%s: and %zu more\n", file, lost);
+		fprintf(out, "and %zu more\n", lost);
 }
 
 void config_errors_fini(struct config_errors *errs)
 {
-	for (size_t i = 0; i < errs->nr; i++)
+	for (size_t i = 0; i < errs->nr; i++) {
+		free(errs->list[i].file);
 		free(errs->list[i].text);
+	}
 	free(errs->list);
-	free(errs->file);
 	memset(errs, 0, sizeof(*errs));
 }

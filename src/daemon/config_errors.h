@@ -8,12 +8,18 @@
 
 /* A place in a file, counted from 1; line 0 is the file as a whole. */
 struct config_place {
+	const char *file; /* its name, owned by somebody else */
 	unsigned line;
 	unsigned column;
 };
 
+/* A place in a message. */
+#define CONFIG_PLACE_FMT	"%s:%u:%u"
+#define CONFIG_PLACE_ARGS(p) (p).file, (p).line, (p).column
+
 struct config_error {
 	struct config_place place;
+	char *file; /* that of the place, which may be gone by now */
 	bool warning;
 	char *text; /* path of the key and what is wrong */
 };
@@ -23,7 +29,6 @@ struct config_error {
 
 /* Set to zero before use. */
 struct config_errors {
-	char *file;
 	struct config_error *list;
 	size_t nr;
 	unsigned nr_errors; /* how many there were, kept or not */
@@ -41,11 +46,12 @@ void config_errors_add(struct config_errors *errs, bool warning,
 	__attribute__((format(printf, 4, 5)));
 
 /*
- * Sorts what is there by place, keeping the order of equals.
+ * Sorts what is there by place, those of @first before those of other files,
+ * keeping the order of equals.
  *
  * Any thread that owns @errs.
  */
-void config_errors_sort(struct config_errors *errs);
+void config_errors_sort(struct config_errors *errs, const char *first);
 
 /*
  * Prints every error and warning as `FILE:LINE:COLUMN: TEXT', one a line.

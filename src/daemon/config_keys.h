@@ -63,6 +63,7 @@ struct config_limits {
 
 struct config_target {
 	struct config_place place;
+	unsigned index; /* in the list of its file */
 	char *name;
 	enum config_device device;
 	struct config_backend backend;
@@ -98,6 +99,8 @@ struct config {
 	unsigned io_workers;
 	unsigned nr_targets;
 	struct config_target *targets; /* NULL if there are none */
+	unsigned nr_files;
+	char **files; /* those that were read; places have their names */
 };
 
 /* The mappings in which keys stand. */

@@ -17,22 +17,22 @@
 #include "base/util.h"
 
 struct scan {
+	const char *file;
 	struct config_errors *errs;
 	unsigned documents;
 	unsigned nodes;
 	unsigned depth;
 };
 
-static int refuse(struct config_errors *errs, yaml_mark_t mark,
-		  const char *what)
+static int refuse(const struct scan *scan, yaml_mark_t mark, const char *what)
 {
-	config_errors_add(errs, false, yamldoc_place(mark), "%s", what);
+	config_errors_add(scan->errs, false, yamldoc_place(scan->file, mark),
+			  "%s", what);
 	return -EINVAL;
 }
 
 /* What libyaml says is of two parts, and the mark of a bad byte is missing. */
-static int report_parser(const yaml_parser_t *parser,
-			 struct config_errors *errs)
+static int report_parser(const yaml_parser_t *parser, const struct scan *scan)
 {
 	yaml_mark_t mark = parser->problem_mark;
 	const char *problem = parser->problem ? parser->problem : "it is wrong";
@@ -41,7 +41,7 @@ static int report_parser(const yaml_parser_t *parser,
 		return -ENOMEM;
 	if (parser->error == YAML_READER_ERROR)
 		mark = parser->mark;
-	config_errors_add(errs, false, yamldoc_place(mark),
+	config_errors_add(scan->errs, false, yamldoc_place(scan->file, mark),
 			  "this is not YAML: %s%s%s", problem,
 			  parser->context ? " " : "",
 			  parser->context ? parser->context : "");
@@ -52,13 +52,13 @@ static int check_node(struct scan *scan, const yaml_event_t *event,
 		      const yaml_char_t *anchor, const yaml_char_t *tag)
 {
 	if (anchor)
-		return refuse(scan->errs, event->start_mark,
+		return refuse(scan, event->start_mark,
 			      "anchors (&name) are not allowed here");
 	if (tag)
-		return refuse(scan->errs, event->start_mark,
+		return refuse(scan, event->start_mark,
 			      "tags (!name) are not allowed here");
 	if (++scan->nodes > YAMLDOC_NODES)
-		return refuse(scan->errs, event->start_mark,
+		return refuse(scan, event->start_mark,
 			      "the file has too many values");
 	return 0;
 }
@@ -67,7 +67,7 @@ static int check_nesting(struct scan *scan, const yaml_event_t *event,
 			 const yaml_char_t *anchor, const yaml_char_t *tag)
 {
 	if (++scan->depth > YAMLDOC_DEPTH)
-		return refuse(scan->errs, event->start_mark,
+		return refuse(scan, event->start_mark,
 			      "values are nested too deeply");
 	return check_node(scan, event, anchor, tag);
 }
@@ -77,11 +77,11 @@ static int check_event(struct scan *scan, const yaml_event_t *event)
 	switch (event->type) {
 	case YAML_DOCUMENT_START_EVENT:
 		if (++scan->documents > 1)
-			return refuse(scan->errs, event->start_mark,
+			return refuse(scan, event->start_mark,
 				      "a second document is not allowed here");
 		return 0;
 	case YAML_ALIAS_EVENT:
-		return refuse(scan->errs, event->start_mark,
+		return refuse(scan, event->start_mark,
 			      "aliases (*name) are not allowed here");
 	case YAML_SCALAR_EVENT:
 		return check_node(scan, event, event->data.scalar.anchor,
@@ -108,9 +108,8 @@ static void set_input(yaml_parser_t *parser, const char *text, size_t len)
 	yaml_parser_set_input_string(parser, (const unsigned char *)text, len);
 }
 
-static int scan_events(const char *text, size_t len, struct config_errors *errs)
+static int scan_events(struct scan *scan, const char *text, size_t len)
 {
-	struct scan scan = {.errs = errs};
 	yaml_parser_t parser;
 	yaml_event_t event;
 	bool end = false;
@@ -121,22 +120,23 @@ static int scan_events(const char *text, size_t len, struct config_errors *errs)
 	set_input(&parser, text, len);
 	while (!err && !end) {
 		if (!yaml_parser_parse(&parser, &event)) {
-			err = report_parser(&parser, errs);
+			err = report_parser(&parser, scan);
 			break;
 		}
 		end = event.type == YAML_STREAM_END_EVENT;
-		err = check_event(&scan, &event);
+		err = check_event(scan, &event);
 		yaml_event_delete(&event);
 	}
 	yaml_parser_delete(&parser);
 	return err;
 }
 
-int yamldoc_parse(yaml_document_t *doc, const char *text, size_t len,
-		  struct config_errors *errs)
+int yamldoc_parse(yaml_document_t *doc, const char *file, const char *text,
+		  size_t len, struct config_errors *errs)
 {
+	struct scan scan = {.file = file, .errs = errs};
 	yaml_parser_t parser;
-	int err = scan_events(text, len, errs);
+	int err = scan_events(&scan, text, len);
 
 	if (err)
 		return err;
@@ -144,7 +144,7 @@ int yamldoc_parse(yaml_document_t *doc, const char *text, size_t len,
 		return -ENOMEM;
 	set_input(&parser, text, len);
 	if (!yaml_parser_load(&parser, doc))
-		err = report_parser(&parser, errs);
+		err = report_parser(&parser, &scan);
 	yaml_parser_delete(&parser);
 	return err;
 }

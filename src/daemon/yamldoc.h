@@ -12,23 +12,25 @@
 #define YAMLDOC_NODES 500000
 #define YAMLDOC_DEPTH 8
 
-/* The place where @mark points, for messages. */
-static inline struct config_place yamldoc_place(yaml_mark_t mark)
+/* The place in @file where @mark points, for messages. */
+static inline struct config_place yamldoc_place(const char *file,
+						yaml_mark_t mark)
 {
-	return (struct config_place){.line = (unsigned)mark.line + 1,
+	return (struct config_place){.file = file,
+				     .line = (unsigned)mark.line + 1,
 				     .column = (unsigned)mark.column + 1};
 }
 
 /*
- * Parses the @len bytes at @text.  Anchors, aliases, tags and a second document
+ * Parses the @len bytes at @text, which @file has.  Anchors, aliases, tags and a second document
  * are refused.  Returns 0 and fills @doc, which the caller deletes; -EINVAL
  * with the errors in @errs; or -ENOMEM.  A text with nothing in it gives a
  * document without a root.
  *
  * Any thread.
  */
-int yamldoc_parse(yaml_document_t *doc, const char *text, size_t len,
-		  struct config_errors *errs);
+int yamldoc_parse(yaml_document_t *doc, const char *file, const char *text,
+		  size_t len, struct config_errors *errs);
 
 /*
  * Reads the file at @path, at most YAMLDOC_BYTES, into memory that the caller
