@@ -9,19 +9,24 @@ dist_examples_DATA = \
 	conf/examples/libvirt.yaml \
 	conf/examples/limits.yaml \
 	conf/examples/memory.yaml \
+	conf/examples/one-file-per-guest.yaml \
 	conf/examples/shared.yaml \
 	conf/examples/workers.yaml
+examples_confdir = $(examplesdir)/conf.d
+dist_examples_conf_DATA = \
+	conf/examples/conf.d/web1.yaml \
+	conf/examples/conf.d/web2.yaml
 
 installed_config = $(DESTDIR)$(sysconfdir)/vringd/vringd.yaml
 
 install-data-local:
-	@test -e '$(installed_config)' || { \
-		$(MKDIR_P) '$(DESTDIR)$(sysconfdir)/vringd' && \
+	@$(MKDIR_P) '$(DESTDIR)$(sysconfdir)/vringd/conf.d'
+	@test -e '$(installed_config)' || \
 		$(INSTALL_DATA) '$(srcdir)/conf/vringd.yaml' \
-			'$(installed_config)'; \
-	}
+			'$(installed_config)'
 
 uninstall-local:
 	@if cmp -s '$(srcdir)/conf/vringd.yaml' '$(installed_config)'; then \
 		rm -f '$(installed_config)'; \
 	fi
+	@rmdir '$(DESTDIR)$(sysconfdir)/vringd/conf.d' 2>/dev/null || :

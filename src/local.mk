@@ -69,6 +69,8 @@ libvringd_a_SOURCES = \
 	src/daemon/config_read.h \
 	src/daemon/control.c \
 	src/daemon/control.h \
+	src/daemon/include.c \
+	src/daemon/include.h \
 	src/daemon/keys.def \
 	src/daemon/loans.c \
 	src/daemon/loans.h \

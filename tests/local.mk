@@ -99,6 +99,7 @@ unit_tests_SOURCES = \
 	tests/unit/daemon/test_clients_qemu.c \
 	tests/unit/daemon/test_config.c \
 	tests/unit/daemon/test_control.c \
+	tests/unit/daemon/test_include.c \
 	tests/unit/daemon/test_options.c \
 	tests/unit/daemon/test_suggest.c \
 	tests/unit/daemon/test_value.c \

@@ -3,13 +3,16 @@
 #include "daemon/config.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend/denied.h"
 #include "base/util.h"
 #include "daemon/config_check.h"
 #include "daemon/config_read.h"
+#include "daemon/include.h"
 #include "daemon/yamldoc.h"
 
 static void free_config(struct config *c)
@@ -40,6 +43,16 @@ void config_put(struct config *c)
 		free_config(c);
 }
 
+_Static_assert(YAMLDOC_BYTES == 8 << 20, "named in messages and the manual");
+
+/* The text to begin with. */
+struct source {
+	const char *name;
+	const char *text;
+	size_t len;
+	bool is_file; /* so it may include others */
+};
+
 /* Keeps a copy of the name of a file that @c is read from. */
 static const char *add_file(struct config *c, const char *name)
 {
@@ -69,15 +82,104 @@ static int read_text(struct config_reading *all, const char *name,
 	return err;
 }
 
+/* Why the file at @path could not be read. */
+struct unread {
+	char text[PATH_MAX + 1024];
+};
+
+static const char *explain(const char *path, int err, struct unread *why)
+{
+	if (err == -EACCES)
+		return denied_explain(path, false, why->text,
+				      sizeof(why->text));
+	if (err == -EFBIG)
+		return "all files together may have 8 MiB";
+	return strerror(-err);
+}
+
+/* The file at @path, which @by includes.  Returns 0, -EINVAL or -ENOMEM. */
+static int read_file(struct config_reading *all, const char *path,
+		     const struct config_include *by, size_t *room)
+{
+	struct unread why;
+	char *text = NULL;
+	size_t len = 0;
+	int err = yamldoc_read(path, *room, &text, &len);
+
+	if (err) {
+		config_errors_add(all->errs, false, by->place,
+				  "include: cannot read %s: %s", path,
+				  explain(path, err, &why));
+		return err == -ENOMEM ? err : -EINVAL;
+	}
+	*room -= len;
+	err = read_text(all, path, text, len);
+	free(text);
+	return err;
+}
+
+static int read_include(struct config_reading *all, struct include *files,
+			const struct config_include *by, size_t *room)
+{
+	struct include_why why;
+	size_t i = files->nr;
+	int err = include_add(files, by->place.file, by->name, &why);
+
+	if (err == -EINVAL)
+		config_errors_add(all->errs, false, by->place, "include: %s",
+				  why.text);
+	/* What is wrong with one file does not hide what is with the next. */
+	for (; i < files->nr && err != -ENOMEM; i++) {
+		int ret = read_file(all, files->files[i].path, by, room);
+
+		err = ret ? ret : err;
+	}
+	return err;
+}
+
+/* Reads the files that the first one, of @len bytes, includes. */
+static int read_includes(struct config_reading *all, size_t len)
+{
+	struct include files = {.nr = 0};
+	struct include_why why;
+	size_t room = YAMLDOC_BYTES - len;
+	int err;
+
+	/* It is the first in the list, so a pattern cannot include it. */
+	err = include_add(&files, "", all->config->files[0], &why);
+	if (err == -EINVAL)
+		err = 0;
+	for (unsigned i = 0; i < all->nr_includes && err != -ENOMEM; i++) {
+		int ret = read_include(all, &files, &all->includes[i], &room);
+
+		err = ret ? ret : err;
+	}
+	include_fini(&files);
+	return err;
+}
+
+static int refuse_includes(struct config_reading *all)
+{
+	config_errors_add(all->errs, false, all->includes[0].place,
+			  "include: only a file can include others");
+	return -EINVAL;
+}
+
 /* Fills @c, which is all zeroes.  Returns 0, -EINVAL or -ENOMEM. */
-static int read_config(struct config *c, const char *name, const char *text,
-		       size_t len, struct config_errors *errs)
+static int read_config(struct config *c, const struct source *from,
+		       struct config_errors *errs)
 {
 	struct config_reading all;
 	int err = config_read_init(&all, c, errs);
 
 	if (!err)
-		err = read_text(&all, name, text, len);
+		err = read_text(&all, from->name, from->text, from->len);
+	if (!err && all.nr_includes) {
+		if (from->is_file)
+			err = read_includes(&all, from->len);
+		else
+			err = refuse_includes(&all);
+	}
 	if (!err)
 		err = config_check(c, &all.top, all.targets, errs);
 	config_read_fini(&all);
@@ -86,15 +188,13 @@ static int read_config(struct config *c, const char *name, const char *text,
 	return err;
 }
 
-int config_parse(const char *name, const char *text, size_t len,
-		 struct config **out, struct config_errors *errs)
+static int read_source(const struct source *from, struct config **out,
+		       struct config_errors *errs)
 {
 	struct config *c = config_get(calloc(1, sizeof(*c)));
-	int err = -ENOMEM;
+	int err = c ? read_config(c, from, errs) : -ENOMEM;
 
-	if (c)
-		err = read_config(c, name, text, len, errs);
-	config_errors_sort(errs, name);
+	config_errors_sort(errs, from->name);
 	if (err) {
 		config_put(c);
 		return err;
@@ -103,22 +203,30 @@ int config_parse(const char *name, const char *text, size_t len,
 	return 0;
 }
 
+int config_parse(const char *name, const char *text, size_t len,
+		 struct config **out, struct config_errors *errs)
+{
+	struct source from = {.name = name, .text = text, .len = len};
+
+	return read_source(&from, out, errs);
+}
+
 int config_load(const char *path, struct config **out,
 		struct config_errors *errs)
 {
 	struct config_place whole_file = {.file = path};
+	struct source from = {.name = path, .is_file = true};
+	struct unread why;
 	char *text = NULL;
-	size_t len = 0;
-	int err = yamldoc_read(path, &text, &len);
+	int err = yamldoc_read(path, YAMLDOC_BYTES, &text, &from.len);
 
-	if (err == -EFBIG)
-		config_errors_add(errs, false, whole_file, "larger than %u MiB",
-				  YAMLDOC_BYTES >> 20);
-	else if (err)
+	if (err) {
 		config_errors_add(errs, false, whole_file, "cannot read: %s",
-				  strerror(-err));
-	else
-		err = config_parse(path, text, len, out, errs);
+				  explain(path, err, &why));
+		return err;
+	}
+	from.text = text;
+	err = read_source(&from, out, errs);
 	free(text);
 	return err;
 }

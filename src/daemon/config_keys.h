@@ -118,6 +118,7 @@ enum config_form {
 	CONFIG_FORM_MAP,
 	CONFIG_FORM_LIST,
 	CONFIG_FORM_MAP_OR_PATH,
+	CONFIG_FORM_FILES,
 };
 
 /* When a changed value counts. */

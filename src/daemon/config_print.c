@@ -105,7 +105,7 @@ void config_print(const struct config *c, FILE *out)
 			print_value(key, c, "", out);
 		else if (key->form == CONFIG_FORM_MAP)
 			print_control(c, out);
-		else
+		else if (key->form == CONFIG_FORM_LIST)
 			print_targets(c, out);
 	}
 }
@@ -117,6 +117,8 @@ static void print_section_help(const struct config_key *key, FILE *out)
 		[CONFIG_FORM_MAP] = "a mapping",
 		[CONFIG_FORM_LIST] = "a list of mappings",
 		[CONFIG_FORM_MAP_OR_PATH] = "a mapping or a path",
+		[CONFIG_FORM_FILES] = "a file, a pattern such as "
+				      "conf.d/*.yaml, or a list of them",
 	};
 
 	fprintf(out, "    %s\n    %s\n", key->help, forms[key->form]);

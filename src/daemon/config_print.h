@@ -8,7 +8,7 @@
 
 /*
  * Prints @c with all defaults filled in, so that loading what is printed
- * gives the same configuration.
+ * gives the same configuration.  What was included stands there like the rest.
  *
  * Any thread that owns @c.
  */

@@ -17,6 +17,7 @@ struct reader {
 	struct config_errors *errs; /* the same */
 	yaml_document_t *doc;
 	const char *file;
+	bool is_included;
 	char path[32]; /* of the mapping: `targets[2].' */
 	int err;       /* -ENOMEM: give up */
 };
@@ -187,6 +188,48 @@ static bool read_map(struct reader *r, const struct config_key *key,
 	return true;
 }
 
+static bool read_include(struct reader *r, const yaml_node_t *node)
+{
+	struct config_reading *all = r->all;
+	const char *text =
+		node->type == YAML_SCALAR_NODE ? scalar_text(node) : NULL;
+	struct config_include *list;
+
+	if (!text || !*text || is_nothing(node) || !value_is_printable(text)) {
+		report_value(r, node, "include",
+			     "a file or a pattern such as conf.d/*.yaml");
+		return false;
+	}
+	list = reallocarray(all->includes, all->nr_includes + 1, sizeof(*list));
+	if (list) {
+		all->includes = list;
+		list += all->nr_includes;
+		list->place = place_of(r, node);
+		list->name = strdup(text);
+	}
+	if (!list || !list->name) {
+		r->err = -ENOMEM;
+		return false;
+	}
+	all->nr_includes++;
+	return true;
+}
+
+static bool read_includes(struct reader *r, const yaml_node_t *node)
+{
+	bool good = true;
+
+	/* All of them may be commented out. */
+	if (is_nothing(node))
+		return true;
+	if (node->type != YAML_SEQUENCE_NODE)
+		return read_include(r, node);
+	for (const yaml_node_item_t *item = node->data.sequence.items.start;
+	     item < node->data.sequence.items.top && !r->err; item++)
+		good &= read_include(r, yaml_document_get_node(r->doc, *item));
+	return good;
+}
+
 static bool read_section(struct reader *r, const struct config_key *key,
 			 const yaml_node_t *node, void *object,
 			 struct config_places *places)
@@ -198,6 +241,8 @@ static bool read_section(struct reader *r, const struct config_key *key,
 		return read_map(r, key, node, object, places);
 	case CONFIG_FORM_LIST:
 		return read_targets(r, node);
+	case CONFIG_FORM_FILES:
+		return read_includes(r, node);
 	case CONFIG_FORM_MAP_OR_PATH:
 		return read_backend(r, node, object, places);
 	}
@@ -251,6 +296,12 @@ static void read_pair(struct reader *r, const yaml_node_t *name,
 
 	if (!key) {
 		report_unknown(r, name, scope);
+		return;
+	}
+
+	if (key->form == CONFIG_FORM_FILES && r->is_included) {
+		report(r, name, key->name,
+		       "an included file cannot include others");
 		return;
 	}
 
@@ -403,6 +454,9 @@ int config_read_init(struct config_reading *all, struct config *c,
 
 void config_read_fini(struct config_reading *all)
 {
+	for (unsigned i = 0; i < all->nr_includes; i++)
+		free(all->includes[i].name);
+	free(all->includes);
 	free(all->targets);
 }
 
@@ -415,7 +469,11 @@ int config_read(struct config_reading *all, const char *file,
 		.errs = all->errs,
 		.doc = doc,
 		.file = file,
+		.is_included = all->config->nr_files > 1,
 	};
+
+	/* Each file may have some of the targets. */
+	all->top.of[CONFIG_KEY_TOP_TARGET].line = 0;
 
 	read_root(&r);
 	return r.err;

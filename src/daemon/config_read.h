@@ -6,12 +6,20 @@
 
 #include "daemon/config_check.h"
 
+/* A file that is to be read too, or a pattern for names of files. */
+struct config_include {
+	struct config_place place;
+	char *name;
+};
+
 /* What was read so far, from one document or several. */
 struct config_reading {
 	struct config *config;
 	struct config_errors *errs;
 	struct config_places top;
-	struct config_places *targets; /* one for each of the config's */
+	struct config_places *targets;	 /* one for each of the config's */
+	struct config_include *includes; /* of the first document */
+	unsigned nr_includes;
 };
 
 /*
@@ -25,7 +33,8 @@ int config_read_init(struct config_reading *all, struct config *c,
 void config_read_fini(struct config_reading *all);
 
 /*
- * Adds what @doc has: more targets, and keys that no document had before.
+ * Adds what @doc has: more targets, and keys that no document had before.  Only
+ * the first may include files, whose documents are the caller's to add.
  * @file is its name in messages, and outlives the configuration.  Errors go to
  * @errs.  Returns 0 or -ENOMEM.
  */

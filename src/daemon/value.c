@@ -412,7 +412,7 @@ static bool is_ascii(const char *text)
 }
 
 /* Names in the file system may be UTF-8, but must not upset a terminal. */
-static bool is_path(const char *text)
+bool value_is_printable(const char *text)
 {
 	for (; *text; text++)
 		if ((unsigned char)*text < 0x20 || *text == 0x7f)
@@ -430,9 +430,9 @@ static bool is_fitting_text(const struct value_rule *rule, const char *text)
 	case VALUE_TEXT:
 		return is_ascii(text);
 	case VALUE_PATH:
-		return is_path(text) && *text == '/';
+		return value_is_printable(text) && *text == '/';
 	default:
-		return is_path(text) && *text &&
+		return value_is_printable(text) && *text &&
 		       (*text == '/' || !strchr(text, '/'));
 	}
 }

@@ -96,6 +96,9 @@ void value_print(const struct value_rule *rule, const void *field, FILE *out);
  */
 void value_describe(const struct value_rule *rule, char *buf, size_t size);
 
+/* Returns whether @text can be shown as it is: UTF-8, no control characters. */
+bool value_is_printable(const char *text);
+
 /* Returns whether a value of this type is a pointer to allocated text. */
 bool value_is_text(const struct value_rule *rule);
 

@@ -168,19 +168,19 @@ static ssize_t read_all(int fd, char *buf, size_t size)
 	return (ssize_t)len;
 }
 
-int yamldoc_read(const char *path, char **text, size_t *len)
+int yamldoc_read(const char *path, size_t room, char **text, size_t *len)
 {
-	char *buf = malloc(YAMLDOC_BYTES + 1);
+	char *buf = malloc(room + 1);
 
 	if (!buf)
 		return -ENOMEM;
 
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -errno : read_all(fd, buf, YAMLDOC_BYTES + 1);
+	ssize_t n = fd < 0 ? -errno : read_all(fd, buf, room + 1);
 
 	if (fd >= 0)
 		close(fd);
-	if (n > (ssize_t)YAMLDOC_BYTES)
+	if (n > (ssize_t)room)
 		n = -EFBIG;
 	if (n < 0) {
 		free(buf);

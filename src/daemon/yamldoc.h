@@ -22,10 +22,10 @@ static inline struct config_place yamldoc_place(const char *file,
 }
 
 /*
- * Parses the @len bytes at @text, which @file has.  Anchors, aliases, tags and a second document
- * are refused.  Returns 0 and fills @doc, which the caller deletes; -EINVAL
- * with the errors in @errs; or -ENOMEM.  A text with nothing in it gives a
- * document without a root.
+ * Parses the @len bytes at @text, which @file has.  Anchors, aliases, tags and
+ * a second document are refused.  Returns 0 and fills @doc, which the caller
+ * deletes; -EINVAL with the errors in @errs; or -ENOMEM.  A text with nothing
+ * in it gives a document without a root.
  *
  * Any thread.
  */
@@ -33,9 +33,9 @@ int yamldoc_parse(yaml_document_t *doc, const char *file, const char *text,
 		  size_t len, struct config_errors *errs);
 
 /*
- * Reads the file at @path, at most YAMLDOC_BYTES, into memory that the caller
+ * Reads the file at @path, at most @room bytes, into memory that the caller
  * frees.  Returns 0 or -errno; -EFBIG when it is larger.
  *
  * Any thread; may block on the file system.
  */
-int yamldoc_read(const char *path, char **text, size_t *len);
+int yamldoc_read(const char *path, size_t room, char **text, size_t *len);
