@@ -77,8 +77,14 @@ libvringd_a_SOURCES = \
 	src/daemon/options.c \
 	src/daemon/options.def \
 	src/daemon/options.h \
+	src/daemon/plan.c \
+	src/daemon/plan.h \
 	src/daemon/report.c \
 	src/daemon/report.h \
+	src/daemon/roster.c \
+	src/daemon/roster.h \
+	src/daemon/server.c \
+	src/daemon/server.h \
 	src/daemon/suggest.c \
 	src/daemon/suggest.h \
 	src/daemon/target.c \

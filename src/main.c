@@ -25,17 +25,17 @@
  * What needs privileges or new kernel objects comes first, while there is one
  * thread, so that a sandbox can be closed before the others exist:
  *
- *	configuration, rings, targets, control socket | threads, clients
+ *	configuration, rings, control socket | threads, targets, clients
  *
- * The control socket is the last to listen: who sees it sees them all.  The
- * main thread then is the control loop: signals, the control socket, the
- * log.  It serves no queue.
+ * The main thread then is the control loop: signals, the control socket, the
+ * log.  It serves no queue.  Storage is opened by offload threads, as a dead
+ * network file system must stop nobody; the program is ready when each target
+ * listens, or has failed and is tried again.
  *
  * SIGTERM closes the targets; each lets its requests finish.  When the last is
  * closed, or when some storage does not answer for STOP_S, the workers end.
  */
 #define STOP_S	25.
-#define RETRY_S 5. /* between attempts to open a failed target */
 
 struct daemon {
 	struct config *config;
@@ -45,14 +45,15 @@ struct daemon {
 	struct ev_signal sigterm;
 	struct ev_signal sigint;
 	struct ev_signal sighup;
-	struct ev_timer retry;
 	struct ev_timer stop_limit;
 	struct control *control;
 	struct report_source source;	/* of what control answers */
 	struct worker **workers;
 	unsigned nr_workers;
-	struct target **targets;
-	unsigned nr_open;	/* targets whose close is awaited */
+	struct roster *roster;
+	struct plan *plan;		/* while it is carried out */
+	struct ev_prepare status_due;	/* fed, never started */
+	char status_text[128];		/* as systemd was told last */
 	bool stopping;
 	int status;
 };
@@ -124,85 +125,73 @@ static int start_workers(struct daemon *d)
 
 /* Targets */
 
-static struct worker *find_worker(struct daemon *d, unsigned cpu)
+/* What systemctl status shows. */
+static void tell_status(struct daemon *d)
 {
-	for (unsigned i = 0; i < d->nr_workers; i++)
-		if (worker_cpu(d->workers[i]) == (int)cpu)
-			return d->workers[i];
-	return NULL;
+	unsigned nr = roster_nr(d->roster);
+	unsigned failed = roster_count(d->roster, TARGET_FAILED);
+	char text[128];
+
+	snprintf(text, sizeof(text),
+		 "STATUS=%u targets, %u connected, %u failed", nr,
+		 roster_connected(d->roster), failed);
+	if (!strcmp(text, d->status_text))
+		return;
+	memcpy(d->status_text, text, sizeof(text));
+	sd_notify(0, text);
 }
 
-/* The workers that target @i lends its queues to: its own, else one in turn. */
-static unsigned choose_workers(struct daemon *d, unsigned i,
-			       struct worker **chosen)
+/* Once for all that happens at a time. */
+static void note_changed(void *ctx)
 {
-	const struct value_cpus *cpus = &d->config->targets[i].cpus;
-	unsigned nr = 0;
+	struct daemon *d = ctx;
 
-	for (unsigned k = 0; k < cpus->nr; k++) {
-		struct worker *w = find_worker(d, cpus->cpu[k]);
-
-		if (w)
-			chosen[nr++] = w;
-	}
-	if (nr == 0)
-		chosen[nr++] = d->workers[i % d->nr_workers];
-	return nr;
+	ev_feed_event(d->loop, &d->status_due, EV_CUSTOM);
 }
 
-static int make_targets(struct daemon *d)
+static void status_due(struct ev_loop *loop, struct ev_prepare *w, int revents)
 {
-	unsigned nr = d->config->nr_targets;
-	struct worker **chosen = calloc(d->nr_workers, sizeof(*chosen));
-	int ret = 0;
-
-	d->targets = calloc(nr + 1, sizeof(*d->targets));
-	if (!d->targets || !chosen)
-		ret = -ENOMEM;
-	for (unsigned i = 0; i < nr && ret == 0; i++) {
-		struct target_params p = {
-			.config = &d->config->targets[i],
-			.workers = chosen,
-			.nr_workers = choose_workers(d, i, chosen),
-			.control = &d->mailbox,
-		};
-
-		ret = target_new(&d->targets[i], &p);
-	}
-	free(chosen);
-	return ret;
-}
-
-static void retry_targets(struct ev_loop *loop, struct ev_timer *w, int revents)
-{
-	struct daemon *d = w->data;
-
-	bool failed = false;
-
+	(void)loop;
 	(void)revents;
-	for (unsigned i = 0; i < d->config->nr_targets; i++) {
-		if (target_state(d->targets[i]) != TARGET_FAILED)
-			continue;
-		if (target_open(d->targets[i]) == 0)
-			target_start(d->targets[i]);
-		else
-			failed = true;
-	}
-	if (!failed)
-		ev_timer_stop(loop, w);
+	tell_status(w->data);
 }
 
-/* A timer only where there is something to retry: an idle daemon sleeps. */
-static void start_targets(struct daemon *d)
+static void targets_open(void *ctx)
 {
-	bool failed = false;
+	struct daemon *d = ctx;
 
-	for (unsigned i = 0; i < d->config->nr_targets; i++) {
-		target_start(d->targets[i]);
-		failed |= target_state(d->targets[i]) == TARGET_FAILED;
-	}
-	if (failed)
-		ev_timer_start(d->loop, &d->retry);
+	free(d->plan);
+	d->plan = NULL;
+	log_info("vringd", "ready targets=%u failed=%u workers=%u",
+		 roster_nr(d->roster), roster_count(d->roster, TARGET_FAILED),
+		 d->nr_workers);
+	tell_status(d);
+	sd_notify(0, "READY=1");
+}
+
+static int make_roster(struct daemon *d)
+{
+	struct roster_params p = {
+		.workers = d->workers,
+		.nr_workers = d->nr_workers,
+		.loop = d->loop,
+		.control = &d->mailbox,
+		.changed = note_changed,
+		.ctx = d,
+	};
+
+	return roster_new(&d->roster, &p);
+}
+
+/* The workers run: open all targets, and say when that is over. */
+static int open_targets(struct daemon *d)
+{
+	int ret = roster_plan(d->roster, d->config, d->config, &d->plan);
+
+	if (ret == 0)
+		ret = roster_apply(d->roster, d->config, d->plan, targets_open,
+				   d);
+	return ret;
 }
 
 /* The control socket */
@@ -223,7 +212,7 @@ static int open_control(struct daemon *d)
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	d->source = (struct report_source){
 		.config = c,
-		.targets = d->targets,
+		.roster = d->roster,
 		.workers = d->workers,
 		.nr_workers = d->nr_workers,
 		.started = now.tv_sec,
@@ -241,13 +230,11 @@ static int open_control(struct daemon *d)
 
 /* Stopping */
 
-static void target_closed(void *ctx, struct target *t)
+static void targets_closed(void *ctx)
 {
 	struct daemon *d = ctx;
 
-	(void)t;
-	if (--d->nr_open == 0)
-		ev_break(d->loop, EVBREAK_ALL);
+	ev_break(d->loop, EVBREAK_ALL);
 }
 
 static void stop_limit(struct ev_loop *loop, struct ev_timer *w, int revents)
@@ -273,14 +260,10 @@ static void begin_stop(struct ev_loop *loop, struct ev_signal *w, int revents)
 	d->stopping = true;
 	sd_notify(0, "STOPPING=1");
 	log_info("vringd", "stopping: signal %d", w->signum);
-	ev_timer_stop(loop, &d->retry);
 	ev_timer_start(loop, &d->stop_limit);
 	control_close(d->control);
 	d->control = NULL;
-	d->nr_open = d->config->nr_targets + 1;
-	for (unsigned i = 0; i < d->config->nr_targets; i++)
-		target_close(d->targets[i], target_closed, d);
-	target_closed(d, NULL);
+	roster_close(d->roster, targets_closed, d);
 }
 
 /* Somebody's habit, or a terminal that went: no reason to end. */
@@ -326,8 +309,8 @@ static int make_loop(struct daemon *d)
 	ev_signal_start(d->loop, &d->sigint);
 	ev_signal_init(&d->sighup, note_sighup, SIGHUP);
 	ev_signal_start(d->loop, &d->sighup);
-	ev_timer_init(&d->retry, retry_targets, RETRY_S, RETRY_S);
-	d->retry.data = d;
+	ev_init(&d->status_due, status_due);
+	d->status_due.data = d;
 	ev_timer_init(&d->stop_limit, stop_limit, STOP_S, 0.);
 	return 0;
 }
@@ -341,13 +324,14 @@ static int start(struct daemon *d)
 	if (ret == 0)
 		ret = make_workers(d);
 	if (ret == 0)
-		ret = make_targets(d);
+		ret = make_roster(d);
 	if (ret == 0)
 		ret = open_control(d);
 	if (ret < 0)
 		return ret;
 	log_start(log_wake, d);
-	return start_workers(d);
+	ret = start_workers(d);
+	return ret < 0 ? ret : open_targets(d);
 }
 
 static void stop(struct daemon *d)
@@ -356,13 +340,16 @@ static void stop(struct daemon *d)
 	for (unsigned i = 0; i < d->nr_workers && d->workers; i++)
 		if (d->workers[i])
 			worker_stop(d->workers[i]);
-	for (unsigned i = 0; i < d->config->nr_targets && d->targets; i++)
-		target_free(d->targets[i]);
+	/* Threads that open a target give back what they have by mail. */
+	offload_stop(1000);
+	if (d->loop)
+		mailbox_deliver(&d->mailbox);
+	roster_free(d->roster);
 	offload_stop(1000);
 	for (unsigned i = 0; i < d->nr_workers && d->workers; i++)
 		worker_free(d->workers[i]);
 	free(d->workers);
-	free(d->targets);
+	free(d->plan);
 	if (d->loop) {
 		mailbox_fini(&d->mailbox);
 		ev_loop_destroy(d->loop);
@@ -374,15 +361,10 @@ static int run(struct config *config)
 {
 	struct daemon d = {.config = config, .status = EXIT_SUCCESS};
 
-	if (start(&d) < 0) {
+	if (start(&d) < 0)
 		d.status = EXIT_FAILURE;
-	} else {
-		start_targets(&d);
-		log_info("vringd", "ready targets=%u workers=%u",
-			 config->nr_targets, d.nr_workers);
-		sd_notify(0, "READY=1");
+	else
 		ev_run(d.loop, 0);
-	}
 	stop(&d);
 	log_stop();
 	return d.status;

@@ -87,6 +87,50 @@ bool config_keys_has_limits(const struct config_limits *l)
 	       l->read_bandwidth || l->write_bandwidth;
 }
 
+const void *config_keys_object(enum config_scope scope,
+			       const struct config_target *t)
+{
+	switch (scope) {
+	case CONFIG_SCOPE_TARGET:
+		return t;
+	case CONFIG_SCOPE_BACKEND:
+		return &t->backend;
+	case CONFIG_SCOPE_LIMITS:
+		return &t->limits;
+	case CONFIG_SCOPE_TOP:
+	case CONFIG_SCOPE_CONTROL:
+		break;
+	}
+	return NULL;
+}
+
+bool config_keys_equal(enum config_key_id id, const struct config_target *a,
+		       const struct config_target *b)
+{
+	const struct config_key *key = &config_keys[id];
+	const char *x = config_keys_object(key->scope, a);
+	const char *y = config_keys_object(key->scope, b);
+
+	assert(x && y && key->form == CONFIG_FORM_VALUE);
+	return value_equal(&key->rule, x + key->offset, y + key->offset);
+}
+
+const char *config_keys_prefix(enum config_scope scope)
+{
+	switch (scope) {
+	case CONFIG_SCOPE_CONTROL:
+		return "control.";
+	case CONFIG_SCOPE_BACKEND:
+		return "backend.";
+	case CONFIG_SCOPE_LIMITS:
+		return "limits.";
+	case CONFIG_SCOPE_TOP:
+	case CONFIG_SCOPE_TARGET:
+		break;
+	}
+	return "";
+}
+
 int config_keys_set_defaults(enum config_scope scope, void *object)
 {
 	struct value_why why;

@@ -178,6 +178,24 @@ bool config_keys_apply(enum config_key_id id, enum config_kind kind);
 bool config_keys_has_limits(const struct config_limits *l);
 
 /*
+ * Returns the object in @t in which the keys of @scope are, which is one that
+ * a target has; and whether the value of key @id of such a scope is the same in
+ * both targets.
+ *
+ * Any thread that owns the targets.
+ */
+const void *config_keys_object(enum config_scope scope,
+			       const struct config_target *t);
+bool config_keys_equal(enum config_key_id id, const struct config_target *a,
+		       const struct config_target *b);
+
+/*
+ * What stands before the keys of @scope where they are named within a target,
+ * or within the file: "backend.", or "".  Any thread.
+ */
+const char *config_keys_prefix(enum config_scope scope);
+
+/*
  * Gives the fields of @scope in @object, which is all zeroes, their defaults.
  * Returns 0 or -ENOMEM.
  *

@@ -59,9 +59,6 @@ struct loans {
 	struct worker *home;
 	struct loan *loans;		/* p.nr_queues of them */
 
-	/* constant while in use */
-	struct device *device;
-
 	/* the home's */
 	enum claim_state claim;
 	struct ev_timer retry;
@@ -102,7 +99,7 @@ static void deliver_attach(struct mail *m)
 {
 	struct loan *n = container_of(m, struct loan, mail);
 
-	n->result = backend_attach(n->all->device->backend, n->worker,
+	n->result = backend_attach(n->all->p.device->backend, n->worker,
 				   &n->dq.port);
 	reply_home(n);
 }
@@ -127,13 +124,13 @@ static void lend(struct loan *n)
 {
 	struct loans *l = n->all;
 	const struct queue_user user = {
-		.request = l->device->ops->request,
+		.request = l->p.device->ops->request,
 		.ctx = &n->dq,
-		.room = l->device->ops->room,
+		.room = l->p.device->ops->room,
 		.counters = &n->counters,
 	};
 
-	n->dq.device = l->device;
+	n->dq.device = l->p.device;
 	n->dq.counters = &n->counters;
 	n->lent = true;
 	l->p.lend(l->p.ctx, n->index, n->worker, &user);
@@ -157,7 +154,7 @@ static void run_claim(struct offload_job *j)
 {
 	struct loans *l = container_of(j, struct loans, job);
 
-	l->result = backend_claim(l->device->backend, l->job_why,
+	l->result = backend_claim(l->p.device->backend, l->job_why,
 				  sizeof(l->job_why));
 }
 
@@ -191,7 +188,7 @@ static void claim_done(struct offload_job *j)
 	} else {
 		if (l->waits)
 			log_info(l->p.tag, "has its backend path=%s",
-				 l->device->backend->name);
+				 l->p.device->backend->name);
 		l->claim = CLAIM_HELD;
 		l->waits = false;
 	}
@@ -206,7 +203,7 @@ static void take_claim(struct loans *l)
 
 static void run_release(struct offload_job *j)
 {
-	backend_release(container_of(j, struct loans, job)->device->backend);
+	backend_release(container_of(j, struct loans, job)->p.device->backend);
 }
 
 static void release_done(struct offload_job *j)
@@ -360,10 +357,4 @@ void loans_free(struct loans *l)
 	assert(loans_are_idle(l));
 	free(l->loans);
 	free(l);
-}
-
-void loans_bind(struct loans *l, struct device *d)
-{
-	assert(loans_are_idle(l));
-	l->device = d;
 }

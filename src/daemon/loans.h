@@ -35,6 +35,7 @@ struct loans_params {
 	unsigned nr_queues;
 	struct worker **workers;	/* queues are dealt to them in turn */
 	unsigned nr_workers;		/* the first one is the home */
+	struct device *device;		/* whose queues they are */
 
 	/* All is had for queue @index: lend it to @w. */
 	void (*lend)(void *ctx, unsigned index, struct worker *w,
@@ -45,14 +46,11 @@ struct loans_params {
 };
 
 /*
- * Make the loans of a target, for as long as it exists.  Returns 0 or -ENOMEM.
+ * Make the loans of a target, for as long as it is open.  Returns 0 or -ENOMEM.
  * loans_free() accepts NULL; they are idle.  Control only.
  */
 int loans_new(struct loans **out, const struct loans_params *p);
 void loans_free(struct loans *l);
-
-/* Whose queues they are from now on; the loans are idle.  Control only. */
-void loans_bind(struct loans *l, struct device *d);
 
 /* Sum of the counters of all queues since the start.  Any thread. */
 void loans_counters(const struct loans *l, struct counters *sum);

@@ -58,11 +58,16 @@ static const char *backend_name(const struct config_backend *b)
 
 static const char *state_name(const struct target_facts *f)
 {
-	if (f->state == TARGET_FAILED)
-		return "failed";
-	if (f->state == TARGET_CLOSING)
-		return "closing";
-	return f->connected ? "connected" : "listening";
+	static const char *const names[] = {
+		[TARGET_NEW] = "opening",      [TARGET_OPENING] = "opening",
+		[TARGET_FAILED] = "failed",    [TARGET_OPEN] = "listening",
+		[TARGET_RETIRING] = "closing", [TARGET_LINGERING] = "lingering",
+		[TARGET_CLOSED] = "closing",
+	};
+
+	if (f->state == TARGET_OPEN && f->served.connected)
+		return "connected";
+	return names[f->state];
 }
 
 static const char *claim_name(enum loans_claim claim)
@@ -116,18 +121,18 @@ static struct json_object *backend_of(const struct target_facts *f)
 	add_bool(o, "read_only", f->info.read_only);
 	add_bool(o, "direct", f->info.direct);
 	add_bool(o, "discard", f->info.can_discard);
-	add_str(o, "claim", claim_name(f->claim));
+	add_str(o, "claim", claim_name(f->served.claim));
 	return o;
 }
 
-static const char *queue_state_name(const struct target_queue *q)
+static const char *queue_state_name(const struct server_queue *q)
 {
 	if (q->facts.broken)
 		return "broken";
 	return q->draining ? "draining" : "running";
 }
 
-static struct json_object *queue_of(const struct target_queue *q)
+static struct json_object *queue_of(const struct server_queue *q)
 {
 	struct json_object *o = json_object_new_object();
 
@@ -150,10 +155,11 @@ static void add_hex(struct json_object *o, const char *key, uint64_t value)
 
 static struct json_object *session_of(const struct target_facts *f)
 {
-	const struct session_facts *s = &f->session;
+	const struct session_facts *s = &f->served.session;
 	struct json_object *o = json_object_new_object();
 	struct json_object *memory = json_object_new_object();
-	struct json_object *queues = json_object_new_array_ext(f->nr_queues);
+	struct json_object *queues =
+		json_object_new_array_ext(f->served.nr_queues);
 
 	add_u64(o, "peer_pid", s->pid);
 	add_u64(o, "peer_uid", s->uid);
@@ -163,8 +169,8 @@ static struct json_object *session_of(const struct target_facts *f)
 	add_u64(memory, "regions", s->nr_regions);
 	add_u64(memory, "bytes", s->memory_bytes);
 	json_object_object_add(o, "memory", memory);
-	for (unsigned i = 0; i < f->nr_queues; i++)
-		json_object_array_add(queues, queue_of(&f->queues[i]));
+	for (unsigned i = 0; i < f->served.nr_queues; i++)
+		json_object_array_add(queues, queue_of(&f->served.queues[i]));
 	json_object_object_add(o, "queues", queues);
 	return o;
 }
@@ -183,7 +189,7 @@ static struct json_object *make_show(const struct report *r)
 	add_str(o, "serial", c->serial);
 	json_object_object_add(o, "backend", backend_of(f));
 	json_object_object_add(o, "session",
-			       f->connected ? session_of(f) : NULL);
+			       f->served.connected ? session_of(f) : NULL);
 	return o;
 }
 
@@ -217,8 +223,10 @@ static unsigned nr_lent_to(const struct report *r, unsigned id)
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < r->nr; i++)
-		for (unsigned q = 0; q < r->items[i].facts.nr_queues; q++)
-			n += r->items[i].facts.queues[q].facts.worker == id;
+		for (unsigned q = 0; q < r->items[i].facts.served.nr_queues;
+		     q++)
+			n += r->items[i].facts.served.queues[q].facts.worker ==
+			     id;
 	return n;
 }
 
@@ -232,8 +240,9 @@ static struct json_object *workers_of(const struct report *r)
 		int cpu = worker_cpu(src->workers[i]);
 
 		add_u64(o, "id", i);
-		json_object_object_add(
-			o, "cpu", cpu < 0 ? NULL : json_object_new_int(cpu));
+		json_object_object_add(o, "cpu",
+				       cpu < 0 ? NULL
+					       : json_object_new_int(cpu));
 		add_str(o, "ring", src->config->sqpoll ? "sqpoll" : "direct");
 		add_u64(o, "queues", nr_lent_to(r, i));
 		json_object_array_add(a, o);
@@ -260,7 +269,7 @@ static struct json_object *make_status(const struct report *r)
 
 		target_counters(r->items[i].facts.target, &part);
 		counters_sum(&sum, &part);
-		connected += r->items[i].facts.connected;
+		connected += r->items[i].facts.served.connected;
 		failed += r->items[i].facts.state == TARGET_FAILED;
 	}
 	add_str(o, "version", PACKAGE_VERSION);
@@ -303,25 +312,19 @@ static void collect(struct report *r, const char *name)
 
 	/* One too many, so that no answer finishes it while we still ask. */
 	r->pending = 1;
-	for (unsigned i = 0; i < src->config->nr_targets; i++) {
-		if (!is_wanted(src->targets[i], name))
+	for (unsigned i = 0; i < roster_nr(src->roster); i++) {
+		struct target *t = roster_target(src->roster, i);
+
+		if (!is_wanted(t, name))
 			continue;
 		struct report_item *item = &r->items[r->nr++];
 
 		item->report = r;
 		r->pending++;
-		target_collect(src->targets[i], &item->facts, note_facts);
+		target_collect(t, &item->facts, note_facts);
 	}
 	if (--r->pending == 0)
 		finish(r);
-}
-
-static bool has_target(const struct report_source *src, const char *name)
-{
-	for (unsigned i = 0; i < src->config->nr_targets; i++)
-		if (is_wanted(src->targets[i], name))
-			return true;
-	return false;
 }
 
 /* Asks all targets, or the one called @name, and answers with make(). */
@@ -329,10 +332,10 @@ static void begin(const struct report_source *src, const char *name,
 		  struct control_reply *reply,
 		  struct json_object *(*make)(const struct report *r))
 {
-	unsigned nr = src->config->nr_targets;
+	unsigned nr = roster_nr(src->roster);
 	struct report *r;
 
-	if (name && !has_target(src, name)) {
+	if (name && !roster_find(src->roster, name)) {
 		control_reply_fail(reply, "no target is called %s", name);
 		return;
 	}

@@ -5,12 +5,12 @@
 #include <time.h>
 
 #include "daemon/control.h"
-#include "daemon/target.h"
+#include "daemon/roster.h"
 
 /* What is there to report on: the context of report_ops. */
 struct report_source {
-	const struct config *config;
-	struct target **targets;	/* config->nr_targets of them */
+	const struct config *config;	/* what the workers were made from */
+	const struct roster *roster;
 	struct worker **workers;
 	unsigned nr_workers;
 	time_t started;			/* CLOCK_MONOTONIC, seconds */

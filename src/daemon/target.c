@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* One configured disk: joins socket, session, device, backend and workers. */
+/* One configured disk, from its opening to its end, as control sees it. */
 #include "daemon/target.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,327 +11,84 @@
 #include "backend/kinds.h"
 #include "base/log.h"
 #include "base/unixsock.h"
-#include "daemon/loans.h"
 #include "device/models.h"
 #include "run/offload.h"
-#include "vhost/link.h"
 
-/* How long a second client is held while the first shows no sign of leaving. */
-#define HOLD_S 0.5
+/* What an offload thread does for a target: constant while it runs. */
+struct task {
+	struct offload_job job;
+	struct config *owner;
+	const struct config_target *config;
 
-/* How long to accept nobody after descriptors or memory ran out. */
-#define PAUSE_S 1.0
+	/* results */
+	struct backend *backend;
+	struct unixsock sock;
+	int ret;
+	char why[512];
+};
 
 struct target {
-	/* constant */
-	const struct config_target *config;
-	struct mailbox *control;
-	struct worker *home;
-	struct loans *loans;
-
-	/* control's */
+	struct target_params p;
+	char *name; /* of all its configurations, and its tag */
+	unsigned users;
+	struct worker **workers;
 	enum target_state state;
-	char reason[256];
-	struct unixsock sock;
-	void (*closed)(void *ctx, struct target *t);
-	void *closed_ctx;
-	struct mail control_mail;
+	char reason[512];
+	bool in_task;
+	bool update_due; /* a live change came while a task ran */
+	bool retire_due; /* it was to retire while something was under way */
+	enum server_retire how;
+	struct task task;
 
-	/* constant while open */
+	/* while open */
+	struct unixsock sock;
 	struct backend *backend;
 	struct device *device;
-
-	/* the home's */
-	struct mail start_mail;
-	struct mail close_mail;
-	struct ev_io accept;
-	struct ev_timer hold;
-	struct ev_timer pause;		/* accepts nobody meanwhile */
-	struct session *session;
-	int held_fd;			/* of a second client, or -1 */
-	unsigned nr_collecting;		/* facts on their way */
-	bool ended;			/* the session is over */
-	bool closing;
+	struct server *server; /* stays until the target is freed */
 };
 
-static void settle(struct target *t);
-
-/* Undo target_open().  Control only, when no worker has anything of it. */
-static void shut(struct target *t)
+static void set_reason(struct target *t, const char *what, const char *why)
 {
-	unixsock_close(&t->sock);
-	if (t->device)
-		t->device->ops->close(t->device);
-	kinds_close(t->backend);
-	t->device = NULL;
-	t->backend = NULL;
+	char text[sizeof(t->reason)];
+
+	snprintf(text, sizeof(text), "%s%s%s", what, *why ? ": " : "", why);
+	if (strcmp(text, t->reason))
+		log_err(t->name, "%s", text);
+	memcpy(t->reason, text, sizeof(text));
 }
 
-/* Sessions */
-
-static uint64_t get_features(void *ctx)
+static void tell_changed(struct target *t)
 {
-	struct target *t = ctx;
-
-	return t->device->ops->features(t->device);
+	t->p.changed(t->p.ctx, t);
 }
 
-static int accept_features(void *ctx, uint64_t features)
-{
-	struct target *t = ctx;
+/* Tasks: what can block */
 
-	return t->device->ops->accept(t->device, features);
+static void begin_task(struct target *t, void (*run)(struct offload_job *j),
+		       void (*done)(struct offload_job *j))
+{
+	assert(!t->in_task);
+	t->in_task = true;
+	target_get(t);
+	t->task.owner = config_get(t->p.owner);
+	t->task.config = t->p.config;
+	t->task.backend = NULL;
+	t->task.sock.fd = -1;
+	t->task.why[0] = '\0';
+	offload_run(&t->task.job, run, done, t->p.control);
 }
 
-static void get_config(void *ctx, void *buf, size_t off, size_t len)
+/* The caller still is a user: it puts the target when it is done with it. */
+static struct target *end_task(struct offload_job *j)
 {
-	struct target *t = ctx;
+	struct target *t = container_of(j, struct target, task.job);
 
-	t->device->ops->config_get(t->device, buf, off, len);
+	t->in_task = false;
+	config_put(t->task.owner);
+	return t;
 }
 
-static int set_config(void *ctx, const void *buf, size_t off, size_t len)
-{
-	struct target *t = ctx;
-
-	return t->device->ops->config_set(t->device, buf, off, len);
-}
-
-static void queue_ready(void *ctx, struct session *s, unsigned index)
-{
-	struct target *t = ctx;
-
-	(void)s;
-	loans_want(t->loans, index);
-}
-
-static void queue_idle(void *ctx, struct session *s, unsigned index)
-{
-	struct target *t = ctx;
-
-	(void)s;
-	loans_forget(t->loans, index);
-}
-
-static void reset_device(void *ctx)
-{
-	struct target *t = ctx;
-
-	t->device->ops->reset(t->device);
-}
-
-static void session_ended(void *ctx, struct session *s)
-{
-	struct target *t = ctx;
-
-	(void)s;
-	t->ended = true;
-	loans_forget_all(t->loans);
-}
-
-static const struct session_ops target_session = {
-	.features = get_features,
-	.accept = accept_features,
-	.config_get = get_config,
-	.config_set = set_config,
-	.queue_ready = queue_ready,
-	.queue_idle = queue_idle,
-	.reset = reset_device,
-	.ended = session_ended,
-};
-
-static void begin_session(struct target *t, int fd)
-{
-	const struct config_target *c = t->config;
-	struct session_params p = {
-		.tag = c->name,
-		.home = t->home,
-		.ops = &target_session,
-		.ctx = t,
-		.device = PROTO_BLK,
-		.nr_queues = c->queues,
-		.max_queue_size = c->queue_size,
-		.memory_files = c->memory_files == CONFIG_MEMORY_FILES_ANY
-					? MEMMAP_ANY
-					: MEMMAP_SHMEM,
-	};
-	int ret = session_new(&t->session, &p);
-
-	t->ended = false;
-	if (ret == 0)
-		ret = link_open(t->session, fd);
-	else
-		t->session = NULL;
-	if (ret < 0) {
-		log_err(c->name, "cannot serve a client: %s", strerror(-ret));
-		offload_close(fd);
-		session_free(t->session);
-		t->session = NULL;
-	}
-}
-
-/* Clients */
-
-static void let_go(struct target *t, const char *why)
-{
-	struct ucred peer = {.pid = -1};
-
-	unixsock_peer(t->held_fd, &peer);
-	log_guest(t->config->name, "second client pid=%d turned away: %s",
-		  (int)peer.pid, why);
-	offload_close(t->held_fd);
-	t->held_fd = -1;
-}
-
-static bool is_served(const struct target *t)
-{
-	struct session_facts f;
-
-	if (!t->session || t->ended)
-		return false;
-	session_facts(t->session, &f);
-	return !f.closing;
-}
-
-static void hold_over(struct ev_loop *loop, struct ev_timer *w, int revents)
-{
-	struct target *t = w->data;
-
-	(void)loop;
-	(void)revents;
-	if (t->held_fd >= 0 && is_served(t))
-		let_go(t, "the target serves another one");
-}
-
-/* libev wants no timer changed that runs. */
-static void restart_timer(struct target *t, struct ev_timer *timer, double s)
-{
-	ev_timer_stop(worker_loop(t->home), timer);
-	ev_timer_set(timer, s, 0.);
-	ev_timer_start(worker_loop(t->home), timer);
-}
-
-static void hold_client(struct target *t, int fd)
-{
-	if (t->held_fd >= 0)
-		let_go(t, "a third one came");
-	t->held_fd = fd;
-	restart_timer(t, &t->hold, HOLD_S);
-}
-
-static void pause_over(struct ev_loop *loop, struct ev_timer *w, int revents)
-{
-	struct target *t = w->data;
-
-	(void)revents;
-	ev_io_start(loop, &t->accept);
-}
-
-/* Without the pause, a client that we cannot take would keep the loop busy. */
-static void pause_accepting(struct target *t, int err)
-{
-	log_guest(t->config->name, "cannot accept a client: %s",
-		  strerror(-err));
-	ev_io_stop(worker_loop(t->home), &t->accept);
-	restart_timer(t, &t->pause, PAUSE_S);
-}
-
-static void accept_client(struct ev_loop *loop, struct ev_io *w, int revents)
-{
-	struct target *t = w->data;
-	int fd = unixsock_accept(w->fd);
-
-	(void)loop;
-	(void)revents;
-	if (fd == -EAGAIN || fd == -EINTR)
-		return;
-	if (fd < 0)
-		pause_accepting(t, fd);
-	else if (t->session)
-		hold_client(t, fd);
-	else
-		begin_session(t, fd);
-}
-
-/* Taking the next step */
-
-static void tell_closed(struct mail *m)
-{
-	struct target *t = container_of(m, struct target, control_mail);
-
-	shut(t);
-	t->closed(t->closed_ctx, t);
-}
-
-static void finish_close(struct target *t)
-{
-	struct ev_loop *loop = worker_loop(t->home);
-
-	ev_io_stop(loop, &t->accept);
-	ev_timer_stop(loop, &t->hold);
-	if (t->held_fd >= 0)
-		offload_close(t->held_fd);
-	t->held_fd = -1;
-	t->closing = false;
-	t->control_mail.deliver = tell_closed;
-	mailbox_post(t->control, &t->control_mail);
-}
-
-/* The session is over, and all that it had was given back. */
-static void finish_session(struct target *t)
-{
-	int fd = t->held_fd;
-
-	session_free(t->session);
-	t->session = NULL;
-	t->ended = false;
-	t->device->ops->reset(t->device);
-	if (fd >= 0 && !t->closing) {
-		t->held_fd = -1;
-		ev_timer_stop(worker_loop(t->home), &t->hold);
-		begin_session(t, fd);
-	}
-}
-
-static void settle(struct target *t)
-{
-	if (!loans_are_idle(t->loans))
-		return;
-	if (t->ended)
-		finish_session(t);
-	if (t->closing && !t->session && !t->nr_collecting)
-		finish_close(t);
-}
-
-static void loans_idle(void *ctx)
-{
-	settle(ctx);
-}
-
-static void lend_queue(void *ctx, unsigned index, struct worker *w,
-		       const struct queue_user *user)
-{
-	struct target *t = ctx;
-
-	/* A failure was logged, and told to the front-end. */
-	session_start_queue(t->session, index, w, user);
-}
-
-/* Opening and closing, on the control thread */
-
-static int fail(struct target *t, int ret, const char *what, const char *why)
-{
-	bool first = t->state != TARGET_FAILED || !t->reason[0];
-
-	t->state = TARGET_FAILED;
-	snprintf(t->reason, sizeof(t->reason), "%s: %s", what, why);
-	if (first)
-		log_err(t->config->name, "%s", t->reason);
-	shut(t);
-	return ret;
-}
-
-static int open_backend(struct target *t, char *err, size_t len)
+static struct backend_params backend_params_of(const struct config_target *c)
 {
 	static const char *const kinds[] = {
 		[CONFIG_KIND_FILE] = "file",
@@ -342,27 +100,181 @@ static int open_backend(struct target *t, char *err, size_t len)
 		[CONFIG_DIRECT_ON] = BACKEND_DIRECT_ON,
 		[CONFIG_DIRECT_OFF] = BACKEND_DIRECT_OFF,
 	};
-	const struct config_backend *c = &t->config->backend;
-	struct backend_params p = {
-		.kind = kinds[c->kind],
-		.path = c->path,
-		.size = c->size,
-		.block_size = c->block_size,
-		.direct = direct[c->direct],
-		.discard = c->discard,
-		.read_only = c->read_only,
-		.shared = c->shared,
-		.zeroes = c->zeroes,
+
+	return (struct backend_params){
+		.kind = kinds[c->backend.kind],
+		.path = c->backend.path,
+		.size = c->backend.size,
+		.block_size = c->backend.block_size,
+		.direct = direct[c->backend.direct],
+		.discard = c->backend.discard,
+		.read_only = c->backend.read_only,
+		.shared = c->backend.shared,
+		.zeroes = c->backend.zeroes,
 	};
-
-	int ret = kinds_open(&t->backend, &p, err, len);
-
-	return ret ? ret : kinds_admit(&t->backend, &p, err, len);
 }
 
-static int open_device(struct target *t)
+static int find_access(const struct config_target *c,
+		       struct unixsock_access *access, struct unixsock_why *why)
 {
-	const struct config_target *c = t->config;
+	return unixsock_access_find(access, c->socket_owner, c->socket_group,
+				    c->socket_mode, why);
+}
+
+static int listen_for(struct task *k)
+{
+	const struct config_target *c = k->config;
+	struct unixsock_access access;
+	struct unixsock_why why = {""};
+	int ret = find_access(c, &access, &why);
+
+	if (ret == 0)
+		ret = unixsock_listen(&k->sock, c->socket, &access, &why);
+	if (ret < 0)
+		snprintf(k->why, sizeof(k->why), "cannot listen on %s: %s",
+			 c->socket, why.text);
+	return ret;
+}
+
+static void run_open(struct offload_job *j)
+{
+	struct task *k = container_of(j, struct task, job);
+	struct backend_params p = backend_params_of(k->config);
+	char err[256] = "";
+
+	k->ret = kinds_open(&k->backend, &p, err, sizeof(err));
+	if (k->ret < 0)
+		snprintf(k->why, sizeof(k->why), "cannot open the backend: %s",
+			 err);
+	else
+		k->ret = listen_for(k);
+}
+
+static void run_access(struct offload_job *j)
+{
+	struct task *k = container_of(j, struct task, job);
+	struct target *t = container_of(k, struct target, task);
+	struct unixsock_access access;
+	struct unixsock_why why = {""};
+
+	k->ret = find_access(k->config, &access, &why);
+	if (k->ret == 0) {
+		k->ret = unixsock_set_access(&t->sock, &access);
+		snprintf(why.text, sizeof(why.text), "%s", strerror(-k->ret));
+	}
+	if (k->ret < 0)
+		snprintf(k->why, sizeof(k->why),
+			 "cannot change who may connect to %s: %s",
+			 t->sock.path, why.text);
+}
+
+/* Undo what opening made.  No worker has anything of it. */
+static void shut(struct target *t)
+{
+	unixsock_close(&t->sock);
+	if (t->device)
+		t->device->ops->close(t->device);
+	kinds_close(t->backend);
+	t->device = NULL;
+	t->backend = NULL;
+}
+
+/* Live changes */
+
+static void access_done(struct offload_job *j);
+
+static void start_update(struct target *t)
+{
+	t->update_due = false;
+	begin_task(t, run_access, access_done);
+}
+
+/* An operation came to its end: is there one that was waiting for that? */
+static void go_on(struct target *t)
+{
+	if (t->retire_due && t->state != TARGET_CLOSED)
+		target_retire(t, t->how);
+	else if (t->update_due && t->state == TARGET_OPEN && !t->in_task)
+		start_update(t);
+	else
+		tell_changed(t);
+}
+
+static void access_done(struct offload_job *j)
+{
+	struct target *t = end_task(j);
+
+	if (t->task.ret < 0)
+		set_reason(t, t->task.why, "");
+	go_on(t);
+	target_put(t);
+}
+
+static bool is_access_equal(const struct config_target *a,
+			    const struct config_target *b)
+{
+	static const enum config_key_id keys[] = {
+		CONFIG_KEY_TARGET_socket_owner,
+		CONFIG_KEY_TARGET_socket_group,
+		CONFIG_KEY_TARGET_socket_mode,
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+		if (!config_keys_equal(keys[i], a, b))
+			return false;
+	return true;
+}
+
+void target_update(struct target *t, struct config *owner,
+		   const struct config_target *config)
+{
+	bool access = !is_access_equal(t->p.config, config);
+
+	config_get(owner);
+	config_put(t->p.owner);
+	t->p.owner = owner;
+	t->p.config = config;
+	if (t->state == TARGET_OPEN)
+		t->reason[0] = '\0';
+	/* A target that is not open yet will be opened with these rights. */
+	if (access && (t->state == TARGET_OPEN || t->state == TARGET_OPENING))
+		t->update_due = true;
+	if (!t->in_task)
+		go_on(t);
+}
+
+/* The server's answers */
+
+static void server_answered(void *ctx, enum server_answer answer)
+{
+	struct target *t = ctx;
+
+	switch (answer) {
+	case SERVER_BUSY:
+		t->state = TARGET_OPEN;
+		break;
+	case SERVER_LINGERS:
+		/* Its name may be taken by another one from now on. */
+		unixsock_close(&t->sock);
+		t->state = TARGET_LINGERING;
+		break;
+	case SERVER_CLOSED:
+		shut(t);
+		t->state = TARGET_CLOSED;
+		break;
+	}
+	go_on(t);
+}
+
+static void server_news(void *ctx)
+{
+	tell_changed(ctx);
+}
+
+/* Opening */
+
+static int make_device(struct target *t, const struct config_target *c)
+{
 	struct device_params p = {
 		.backend = t->backend,
 		.serial = c->serial,
@@ -371,48 +283,153 @@ static int open_device(struct target *t)
 		.read_only = c->read_only,
 	};
 
-	int ret = models_find("blk")->open(&t->device, &p);
+	return models_find("blk")->open(&t->device, &p);
+}
 
+static int make_server(struct target *t, const struct config_target *c)
+{
+	struct server_params p = {
+		.tag = t->name,
+		.workers = t->workers,
+		.nr_workers = t->p.nr_workers,
+		.device = t->device,
+		.listen_fd = t->sock.fd,
+		.nr_queues = c->queues,
+		.max_queue_size = c->queue_size,
+		.memory_files = c->memory_files == CONFIG_MEMORY_FILES_ANY
+					? MEMMAP_ANY
+					: MEMMAP_SHMEM,
+		.control = t->p.control,
+		.answered = server_answered,
+		.news = server_news,
+		.ctx = t,
+	};
+
+	return server_new(&t->server, &p);
+}
+
+/* What is left of opening when the thread is back, and cannot block. */
+static int finish_open(struct target *t, const struct config_target *c)
+{
+	struct backend_params p = backend_params_of(c);
+	char err[256] = "";
+	int ret = kinds_admit(&t->backend, &p, err, sizeof(err));
+
+	if (ret < 0) {
+		snprintf(t->task.why, sizeof(t->task.why),
+			 "cannot open the backend: %s", err);
+		return ret;
+	}
+	ret = make_device(t, c);
 	if (ret == 0)
-		loans_bind(t->loans, t->device);
+		ret = make_server(t, c);
+	if (ret < 0)
+		snprintf(t->task.why, sizeof(t->task.why),
+			 "cannot make the device: %s", strerror(-ret));
 	return ret;
 }
 
-static int open_socket(struct target *t, struct unixsock_why *why)
+static void start_serving(struct target *t)
 {
-	const struct config_target *c = t->config;
-	struct unixsock_access access;
-	int ret = unixsock_access_find(&access, c->socket_owner,
-				       c->socket_group, c->socket_mode, why);
-
-	if (ret < 0)
-		return ret;
-	return unixsock_listen(&t->sock, c->socket, &access, why);
-}
-
-int target_open(struct target *t)
-{
-	char err[256] = "";
-	struct unixsock_why why = {""};
-	int ret = open_backend(t, err, sizeof(err));
-
-	if (ret < 0)
-		return fail(t, ret, "cannot open the backend", err);
-	ret = open_device(t);
-	if (ret < 0)
-		return fail(t, ret, "cannot make the device", strerror(-ret));
-	ret = open_socket(t, &why);
-	if (ret < 0) {
-		snprintf(err, sizeof(err), "cannot listen on %s",
-			 t->config->socket);
-		return fail(t, ret, err, why.text);
-	}
 	t->state = TARGET_OPEN;
 	t->reason[0] = '\0';
-	log_info(t->config->name, "listening socket=%s backend=%s size=%llu",
-		 t->config->socket, t->backend->name,
+	server_start(t->server);
+	log_info(t->name, "listening socket=%s backend=%s size=%llu",
+		 t->sock.path, t->backend->name,
 		 (unsigned long long)t->backend->info.size);
+}
+
+static void open_done(struct offload_job *j)
+{
+	struct target *t = container_of(j, struct target, task.job);
+	bool wanted = t->state == TARGET_OPENING;
+
+	t->backend = t->task.backend;
+	t->sock = t->task.sock;
+	if (t->task.ret == 0 && wanted)
+		t->task.ret = finish_open(t, t->task.config);
+	if (t->task.ret == 0 && wanted) {
+		start_serving(t);
+	} else {
+		shut(t);
+		if (wanted) {
+			t->state = TARGET_FAILED;
+			set_reason(t, t->task.why, "");
+		}
+	}
+	end_task(j);
+	if (wanted)
+		go_on(t);
+	target_put(t);
+}
+
+void target_open(struct target *t)
+{
+	assert(t->state == TARGET_NEW || t->state == TARGET_FAILED);
+	t->state = TARGET_OPENING;
+	t->update_due = false;
+	begin_task(t, run_open, open_done);
+}
+
+/* Retiring */
+
+void target_retire(struct target *t, enum server_retire how)
+{
+	/* What is under way comes to its end first. */
+	if (t->state == TARGET_RETIRING ||
+	    (t->state == TARGET_OPEN && t->in_task)) {
+		if (!t->retire_due || how == SERVER_CUT)
+			t->how = how;
+		t->retire_due = true;
+		return;
+	}
+	t->retire_due = false;
+	switch (t->state) {
+	case TARGET_OPEN:
+	case TARGET_LINGERING:
+		t->state = TARGET_RETIRING;
+		server_retire(t->server, how);
+		break;
+	case TARGET_NEW:
+	case TARGET_OPENING:
+	case TARGET_FAILED:
+		t->state = TARGET_CLOSED;
+		tell_changed(t);
+		break;
+	case TARGET_RETIRING:
+	case TARGET_CLOSED:
+		break;
+	}
+}
+
+bool target_is_busy(const struct target *t)
+{
+	return t->state == TARGET_OPENING || t->state == TARGET_RETIRING ||
+	       (t->state == TARGET_OPEN && t->in_task);
+}
+
+/* Life */
+
+static int copy_workers(struct target *t)
+{
+	size_t size = t->p.nr_workers * sizeof(*t->workers);
+
+	t->workers = malloc(size);
+	if (!t->workers)
+		return -ENOMEM;
+	memcpy(t->workers, t->p.workers, size);
+	t->p.workers = NULL;
 	return 0;
+}
+
+static void free_target(struct target *t)
+{
+	assert(!t->in_task && !t->backend);
+	server_free(t->server);
+	config_put(t->p.owner);
+	free(t->workers);
+	free(t->name);
+	free(t);
 }
 
 int target_new(struct target **out, const struct target_params *p)
@@ -421,92 +438,34 @@ int target_new(struct target **out, const struct target_params *p)
 
 	if (!t)
 		return -ENOMEM;
-	t->config = p->config;
-	t->control = p->control;
-	t->home = p->workers[0];
+	t->p = *p;
+	t->users = 1;
 	t->sock.fd = -1;
-	t->held_fd = -1;
-	t->state = TARGET_FAILED;
-	struct loans_params lp = {
-		.tag = p->config->name,
-		.nr_queues = p->config->queues,
-		.workers = p->workers,
-		.nr_workers = p->nr_workers,
-		.lend = lend_queue,
-		.idle = loans_idle,
-		.ctx = t,
-	};
-
-	if (loans_new(&t->loans, &lp) < 0) {
-		free(t);
+	config_get(t->p.owner);
+	t->name = strdup(p->config->name);
+	if (!t->name || copy_workers(t) < 0) {
+		free_target(t);
 		return -ENOMEM;
 	}
-	target_open(t);
 	*out = t;
 	return 0;
 }
 
-void target_free(struct target *t)
+struct target *target_get(struct target *t)
 {
-	if (!t)
-		return;
-	shut(t);
-	loans_free(t->loans);
-	free(t);
+	t->users++;
+	return t;
 }
 
-static void deliver_start(struct mail *m)
+void target_put(struct target *t)
 {
-	struct target *t = container_of(m, struct target, start_mail);
-
-	ev_io_init(&t->accept, accept_client, t->sock.fd, EV_READ);
-	t->accept.data = t;
-	ev_timer_init(&t->hold, hold_over, 0., 0.);
-	t->hold.data = t;
-	ev_timer_init(&t->pause, pause_over, 0., 0.);
-	t->pause.data = t;
-	ev_io_start(worker_loop(t->home), &t->accept);
-}
-
-void target_start(struct target *t)
-{
-	if (t->state != TARGET_OPEN)
-		return;
-	t->start_mail.deliver = deliver_start;
-	worker_post(t->home, &t->start_mail);
-}
-
-static void deliver_close(struct mail *m)
-{
-	struct target *t = container_of(m, struct target, close_mail);
-
-	t->closing = true;
-	ev_io_stop(worker_loop(t->home), &t->accept);
-	ev_timer_stop(worker_loop(t->home), &t->pause);
-	if (t->session && !t->ended) {
-		log_warn(t->config->name, "cutting its client off");
-		session_close(t->session);
-	}
-	settle(t);
-}
-
-void target_close(struct target *t, void (*closed)(void *ctx, struct target *t),
-		  void *ctx)
-{
-	if (t->state != TARGET_OPEN) {
-		closed(ctx, t);
-		return;
-	}
-	t->state = TARGET_CLOSING;
-	t->closed = closed;
-	t->closed_ctx = ctx;
-	t->close_mail.deliver = deliver_close;
-	worker_post(t->home, &t->close_mail);
+	if (t && !--t->users)
+		free_target(t);
 }
 
 const struct config_target *target_config(const struct target *t)
 {
-	return t->config;
+	return t->p.config;
 }
 
 enum target_state target_state(const struct target *t)
@@ -514,118 +473,53 @@ enum target_state target_state(const struct target *t)
 	return t->state;
 }
 
+const char *target_reason(const struct target *t)
+{
+	return t->reason;
+}
+
+bool target_is_connected(const struct target *t)
+{
+	return t->server && server_is_connected(t->server);
+}
+
 void target_counters(const struct target *t, struct counters *sum)
 {
-	loans_counters(t->loans, sum);
+	memset(sum, 0, sizeof(*sum));
+	if (t->server)
+		server_counters(t->server, sum);
 }
 
-/* Facts: control asks the home, and that every worker that has a queue */
+/* Facts */
 
-static void tell_facts(struct mail *m)
+static void served_done(struct server_facts *s)
 {
-	struct target_facts *f = container_of(m, struct target_facts, mail);
+	struct target_facts *f = container_of(s, struct target_facts, served);
 
+	if (s->reason[0])
+		snprintf(f->reason, sizeof(f->reason), "%s", s->reason);
 	f->done(f);
-}
-
-/* One answer less to wait for. */
-static void note_facts(struct target_facts *f)
-{
-	struct target *t = f->target;
-
-	if (--f->pending > 0)
-		return;
-	t->nr_collecting--;
-	f->mail.deliver = tell_facts;
-	mailbox_post(t->control, &f->mail);
-	settle(t);
-}
-
-static void queue_facts_done(struct mail *m)
-{
-	note_facts(container_of(m, struct target_queue, mail)->all);
-}
-
-static void deliver_queue_facts(struct mail *m)
-{
-	struct target_queue *q = container_of(m, struct target_queue, mail);
-
-	queue_facts(q->queue, &q->facts);
-	q->mail.deliver = queue_facts_done;
-	worker_post(q->all->target->home, &q->mail);
-}
-
-/*
- * Only a running queue is asked: mail of one sender stays in order, so its
- * worker answers before it can have been asked to give the queue back, and the
- * queue cannot have become another's, or be freed, by then.
- */
-static void ask_queue(struct target_facts *f, unsigned index, struct queue *q)
-{
-	struct target_queue *tq = &f->queues[f->nr_queues++];
-
-	tq->index = index;
-	tq->facts.worker = worker_id(queue_worker(q));
-	if (queue_state(q) == QUEUE_DRAINING) {
-		tq->draining = true;
-		return;
-	}
-	tq->queue = q;
-	tq->all = f;
-	tq->mail.deliver = deliver_queue_facts;
-	f->pending++;
-	worker_post(queue_worker(q), &tq->mail);
-}
-
-static void ask_queues(struct target_facts *f)
-{
-	struct target *t = f->target;
-
-	f->queues = calloc(t->config->queues, sizeof(*f->queues));
-	for (unsigned i = 0; i < t->config->queues && f->queues; i++) {
-		struct queue *q = session_queue(t->session, i);
-
-		if (q && queue_state(q) != QUEUE_IDLE)
-			ask_queue(f, i, q);
-	}
-}
-
-static void deliver_facts(struct mail *m)
-{
-	struct target_facts *f = container_of(m, struct target_facts, mail);
-	struct target *t = f->target;
-
-	f->claim = loans_claim(t->loans, f->reason, sizeof(f->reason));
-	t->nr_collecting++;
-	f->pending = 1;
-	f->connected = t->session && !t->ended;
-	if (f->connected) {
-		session_facts(t->session, &f->session);
-		ask_queues(f);
-	}
-	note_facts(f);
 }
 
 void target_collect(struct target *t, struct target_facts *f,
 		    void (*done)(struct target_facts *f))
 {
 	memset(f, 0, sizeof(*f));
-	f->target = t;
+	f->target = target_get(t);
 	f->state = t->state;
 	f->done = done;
 	snprintf(f->reason, sizeof(f->reason), "%s", t->reason);
-	if (t->state != TARGET_OPEN) {
+	if (!t->backend) {
 		done(f);
 		return;
 	}
 	f->info = t->backend->info;
-	f->mail.deliver = deliver_facts;
-	worker_post(t->home, &f->mail);
+	server_collect(t->server, &f->served, served_done);
 }
 
 void target_facts_fini(struct target_facts *f)
 {
-	free(f->queues);
-	f->queues = NULL;
-	f->nr_queues = 0;
+	server_facts_fini(&f->served);
+	target_put(f->target);
+	f->target = NULL;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* One configured disk: joins socket, session, device, backend and workers. */
+/* One configured disk, from its opening to its end, as control sees it. */
 #pragma once
 
 #include <stdbool.h>
@@ -7,105 +7,118 @@
 
 #include "backend/backend.h"
 #include "daemon/config.h"
-#include "daemon/loans.h"
+#include "daemon/server.h"
 #include "run/worker.h"
-#include "vhost/session.h"
 
 /*
  * Theory of operation: a target
  *
- * Control opens a target (backend, device, socket) and closes it.  In between
- * it belongs to its home, the worker that has its socket and its session.
+ * Control owns the target.  What can block (storage, socket, user database) is
+ * done by an offload thread, and clients are served by the target's home (see
+ * server.h); changed() tells when something came of it:
  *
- * Before a queue is lent, its loan is settled: see loans.h.
+ *	NEW --open--> OPENING --> OPEN --retire--> RETIRING --> CLOSED
+ *	                 |         ^                  |            ^
+ *	                 v         '-- still used ----+            |
+ *	              FAILED --open--> ...            '-> LINGERING'
  *
- * A second client is held for a moment, as the first may be just leaving, and
- * as long as the first one's session drains.  Its requests must all be over
- * before anybody else is served.
+ * A target is retired for good: one whose storage or device changes is followed
+ * by another target.  Who retires a target that is not open has it CLOSED at
+ * once; an offload thread that is stuck with it cleans up when it comes back.
  *
- *	control:  FAILED <-- open --> OPEN --close--> CLOSING --> freed
+ * A target lives as long as it has users: its owner, a thread that opens it,
+ * facts that are collected.
  */
 enum target_state {
+	TARGET_NEW,
+	TARGET_OPENING,
 	TARGET_FAILED,		/* to be opened again */
 	TARGET_OPEN,
-	TARGET_CLOSING,
+	TARGET_RETIRING,
+	TARGET_LINGERING,	/* no socket any more, but a client */
+	TARGET_CLOSED,
 };
 
 struct target;
 
 struct target_params {
-	const struct config_target *config;	/* outlives the target */
+	struct config *owner;	/* of @config; NULL if that outlives us */
+	const struct config_target *config;
 	struct worker **workers;		/* to lend queues to */
 	unsigned nr_workers;			/* the first one is the home */
 	struct mailbox *control;
+
+	/*
+	 * An operation is over, and the state says what came of it; or a client
+	 * came or went.
+	 */
+	void (*changed)(void *ctx, struct target *t);
+	void *ctx;
 };
 
 /*
- * Make a target, and try to open it.  Returns 0 or -ENOMEM; a target that
- * cannot be opened is TARGET_FAILED and the reason was logged.
+ * Make a target, of which the caller is the first user.  Returns 0 or -ENOMEM.
+ * target_put() frees it with the last one, and accepts NULL; by then it is NEW,
+ * FAILED or CLOSED.
  *
  * Control only, as all here.
  */
 int target_new(struct target **out, const struct target_params *p);
+struct target *target_get(struct target *t);
+void target_put(struct target *t);
 
 /*
- * Free a target that was never started, that failed, or whose close is done.
- * Accepts NULL.
+ * Begin to open a target that is NEW or FAILED.  changed() follows, never
+ * inside this call: it is OPEN then, and serves clients, or FAILED, and the
+ * reason was logged unless it is the same as before.
  */
-void target_free(struct target *t);
-
-/* Try to open a failed target again; -errno when it still fails. */
-int target_open(struct target *t);
-
-/* Serve clients.  The workers run. */
-void target_start(struct target *t);
+void target_open(struct target *t);
 
 /*
- * Serve no more clients, cut the one that is there, finish its requests, then
- * call closed(@ctx, t) on the control thread.  At once if it is not open.
+ * Go on with another configuration, of which only keys whose effect is "live"
+ * differ.  changed() follows, perhaps inside this call; if something could not
+ * be changed, target_reason() says what, and it was logged.
  */
-void target_close(struct target *t, void (*closed)(void *ctx, struct target *t),
-		  void *ctx);
+void target_update(struct target *t, struct config *owner,
+		   const struct config_target *config);
+
+/*
+ * Begin to let the target go, for good; how is said in server.h.  changed()
+ * follows, perhaps inside this call.  A target that was opening, failed or new
+ * is CLOSED then.  May be asked for again, CUT above all.
+ */
+void target_retire(struct target *t, enum server_retire how);
+
+/* Is an operation under way, whose end changed() will tell? */
+bool target_is_busy(const struct target *t);
 
 const struct config_target *target_config(const struct target *t);
 enum target_state target_state(const struct target *t);
 
-/* Sum of the counters of all queues, since the start. */
+/* Why it failed, or what could not be changed; "" if nothing. */
+const char *target_reason(const struct target *t);
+
+bool target_is_connected(const struct target *t);
+
+/* Sum of the counters of all queues, since it was opened. */
 void target_counters(const struct target *t, struct counters *sum);
-
-/* A queue that is lent. */
-struct target_queue {
-	unsigned index;
-	bool draining;
-	struct queue_facts facts;
-
-	/* private to target.c */
-	struct mail mail;
-	struct queue *queue;
-	struct target_facts *all;
-};
 
 /* What a target is doing. */
 struct target_facts {
 	struct target *target;
 	enum target_state state;
-	char reason[256];	/* why it failed, or waits; "" if neither */
+	char reason[512];	/* why it failed, or waits; "" if neither */
 	struct backend_info info; /* when open */
-	enum loans_claim claim;
-	bool connected;
-	struct session_facts session;	/* when connected */
-	struct target_queue *queues;	/* nr_queues of them, or NULL */
-	unsigned nr_queues;
+	struct server_facts served; /* all zero unless it is open */
 
 	/* private to target.c */
-	struct mail mail;
-	unsigned pending;
 	void (*done)(struct target_facts *f);
 };
 
 /*
  * Fill @f, which is busy until done(@f) is called on the control thread,
- * perhaps inside this call.  target_facts_fini() frees what it then holds.
+ * perhaps inside this call.  target_facts_fini() frees what it then holds; the
+ * target lives at least until then.
  */
 void target_collect(struct target *t, struct target_facts *f,
 		    void (*done)(struct target_facts *f));

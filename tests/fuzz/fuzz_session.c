@@ -110,6 +110,12 @@ static void start_worker(void)
 	expect(!worker_start(live.worker));
 }
 
+static void target_changed(void *ctx, struct target *t)
+{
+	(void)ctx;
+	(void)t;
+}
+
 static void start_target(const char *dir)
 {
 	static char name[] = "fuzz", path[64];
@@ -118,6 +124,7 @@ static void start_target(const char *dir)
 		.workers = &live.worker,
 		.nr_workers = 1,
 		.control = &live.control,
+		.changed = target_changed,
 	};
 
 	snprintf(path, sizeof(path), "%s/s", dir);
@@ -134,7 +141,10 @@ static void start_target(const char *dir)
 		.serial = name,
 	};
 	expect(!target_new(&live.target, &p));
-	target_start(live.target);
+	target_open(live.target);
+	while (target_is_busy(live.target))
+		ev_run(live.control.loop, EVRUN_ONCE);
+	expect(target_state(live.target) == TARGET_OPEN);
 }
 
 /* A socket can be connected to by a descriptor when its name is gone. */

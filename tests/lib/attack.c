@@ -36,20 +36,12 @@ void attack_init(struct attack *a)
 
 static void start_other(struct attack *a)
 {
-	struct target_params p = {
-		.config = &a->other.config,
-		.workers = a->t.workers,
-		.nr_workers = 1,
-		.control = &a->t.control,
-	};
-
 	a->other.config = a->t.config;
 	a->other.config.name = other_name;
 	a->other.config.socket = a->other.socket;
 	snprintf(a->other.socket, sizeof(a->other.socket), "%s/t2.sock",
 		 a->t.dir);
-	cr_assert_eq(target_new(&a->other.target, &p), 0);
-	target_start(a->other.target);
+	testtarget_open(&a->t, &a->other.target, &a->other.config);
 }
 
 /* A client comes and goes, so that all that is made once is made. */
@@ -84,22 +76,11 @@ void attack_begin(struct attack *a)
 	warm_up(a);
 }
 
-static void other_closed(void *ctx, struct target *target)
-{
-	(void)target;
-	*(bool *)ctx = true;
-}
-
 void attack_end(struct attack *a)
 {
-	bool closed = false;
-
 	attack_check(a, "the last", 0);
 	testguest_stop(&a->guard);
-	target_close(a->other.target, other_closed, &closed);
-	while (!closed)
-		ev_run(a->t.loop, EVRUN_ONCE);
-	target_free(a->other.target);
+	testtarget_close(&a->t, a->other.target);
 	testtarget_stop(&a->t);
 }
 

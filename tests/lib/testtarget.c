@@ -35,46 +35,61 @@ void testtarget_init(struct testtarget *t)
 	};
 }
 
+static void target_changed(void *ctx, struct target *target)
+{
+	(void)ctx;
+	(void)target;
+}
+
+void testtarget_open(struct testtarget *t, struct target **out,
+		     const struct config_target *config)
+{
+	struct target_params p = {
+		.config = config,
+		.workers = t->workers,
+		.nr_workers = t->nr_workers,
+		.control = &t->control,
+		.changed = target_changed,
+	};
+
+	cr_assert_eq(target_new(out, &p), 0);
+	target_open(*out);
+	while (target_is_busy(*out))
+		ev_run(t->loop, EVRUN_ONCE);
+	cr_assert_eq(target_state(*out), TARGET_OPEN, "%s",
+		     target_reason(*out));
+}
+
+void testtarget_close(struct testtarget *t, struct target *target)
+{
+	target_retire(target, SERVER_CUT);
+	while (target_state(target) != TARGET_CLOSED)
+		ev_run(t->loop, EVRUN_ONCE);
+	target_put(target);
+}
+
 void testtarget_start(struct testtarget *t)
 {
 	cr_assert_eq(memmap_guard_init(), 0);
 	t->loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
 	mailbox_init(&t->control, t->loop);
 	for (unsigned i = 0; i < t->nr_workers; i++) {
-		struct worker_params wp = {
-			.id = i, .cpu = -1, .sqpoll_cpu = -1, .io_workers = 4};
+		struct worker_params wp = {.id = i,
+					   .cpu = -1,
+					   .sqpoll_cpu = -1,
+					   .io_workers = 4};
 
 		cr_assert_eq(worker_new(&t->workers[i], &wp), 0);
 		cr_assert_eq(worker_start(t->workers[i]), 0);
 	}
-	struct target_params p = {
-		.config = &t->config,
-		.workers = t->workers,
-		.nr_workers = t->nr_workers,
-		.control = &t->control,
-	};
-
-	cr_assert_eq(target_new(&t->target, &p), 0);
-	cr_assert_eq(target_state(t->target), TARGET_OPEN);
-	target_start(t->target);
-}
-
-static void target_closed(void *ctx, struct target *target)
-{
-	(void)target;
-	*(bool *)ctx = true;
+	testtarget_open(t, &t->target, &t->config);
 }
 
 void testtarget_stop(struct testtarget *t)
 {
-	bool closed = false;
-
-	target_close(t->target, target_closed, &closed);
-	while (!closed)
-		ev_run(t->loop, EVRUN_ONCE);
+	testtarget_close(t, t->target);
 	for (unsigned i = 0; i < t->nr_workers; i++)
 		worker_stop(t->workers[i]);
-	target_free(t->target);
 	for (unsigned i = 0; i < t->nr_workers; i++)
 		worker_free(t->workers[i]);
 	mailbox_fini(&t->control);

@@ -31,6 +31,14 @@ void testtarget_init(struct testtarget *t);
 void testtarget_start(struct testtarget *t);
 void testtarget_stop(struct testtarget *t);
 
+/*
+ * Another target beside it, on the same workers, from @config, which outlives
+ * it; and its end.  What the control thread has to do is done here.
+ */
+void testtarget_open(struct testtarget *t, struct target **out,
+		     const struct config_target *config);
+void testtarget_close(struct testtarget *t, struct target *target);
+
 /* The control thread's work, until @f was filled. */
 void testtarget_facts(struct testtarget *t, struct target_facts *f);
 

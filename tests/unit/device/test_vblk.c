@@ -280,9 +280,9 @@ Test(vblk, breaks_a_queue_that_leaves_no_room_for_a_status_and_no_other)
 	cr_assert_eq(used.len, 0);
 	cr_assert_eq(guestblk_read(&guest.q[1], 0, in, sizeof(in)), 0);
 	testtarget_facts(&target, &facts);
-	cr_assert_eq(facts.nr_queues, 2);
-	cr_assert(facts.queues[0].facts.broken);
-	cr_assert_not(facts.queues[1].facts.broken);
+	cr_assert_eq(facts.served.nr_queues, 2);
+	cr_assert(facts.served.queues[0].facts.broken);
+	cr_assert_not(facts.served.queues[1].facts.broken);
 	target_facts_fini(&facts);
 	end();
 }

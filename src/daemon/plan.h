@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What a new configuration changes: a list, made without touching anything. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "daemon/config.h"
+
+/*
+ * Theory of operation: a plan
+ *
+ * Targets are the same when their names are.  What becomes of one follows from
+ * the keys that differ, by their effect in keys.def, and from whether a VMM
+ * uses it, as far as that is known when the plan is made:
+ *
+ *	                          nobody connected     connected
+ *	only in the new one       ADD                  -
+ *	only in the old one       REMOVE               REMOVE, it lingers
+ *	no key differs            KEEP                 KEEP
+ *	only keys of effect live  UPDATE               UPDATE
+ *	another key differs       REPLACE              REPLACE, refused
+ *
+ * A disk is never swapped under a guest, nor taken away while it is used.  A
+ * name whose old target lingers cannot be added: that is refused, too.
+ *
+ * Whoever carries the plan out notes in each change what came of it.
+ */
+enum plan_what {
+	PLAN_KEEP,
+	PLAN_ADD,
+	PLAN_REMOVE,
+	PLAN_REPLACE,
+	PLAN_UPDATE,
+};
+
+enum plan_outcome {
+	PLAN_OK,
+	PLAN_LINGERS,	/* gone from the configuration, in use all the same */
+	PLAN_REFUSED,	/* not done, the old target goes on */
+	PLAN_FAILED,	/* done, but the target does not work: why says it */
+};
+
+/* No target of this number. */
+#define PLAN_NONE ((unsigned)-1)
+
+struct plan_change {
+	enum plan_what what;
+	unsigned old;		/* number of the target before, or PLAN_NONE */
+	unsigned new;		/* in the new configuration, or PLAN_NONE */
+	bool keys[CONFIG_KEYS]; /* that differ: UPDATE, REPLACE */
+	enum plan_outcome outcome;
+	char why[512];		/* LINGERS, REFUSED, FAILED */
+};
+
+struct plan {
+	bool top[CONFIG_KEYS];	/* keys of the file itself that differ */
+	unsigned nr;
+	struct plan_change changes[];
+};
+
+/* A target that there is. */
+struct plan_target {
+	const struct config_target *config;
+	bool connected;
+	bool lingering;
+};
+
+/*
+ * Compare the @nr targets at @old, and the file's own keys in @top, with the
+ * configuration @new.  The changes are in the order of @new, then what is
+ * removed in the order of @old.  Returns 0 and fills @out, which the caller
+ * frees with free(), or -ENOMEM.
+ *
+ * Any thread that owns all of it.
+ */
+int plan_make(struct plan **out, const struct plan_target *old, unsigned nr,
+	      const struct config *top, const struct config *new);
+
+/* How many changes are of this kind.  Any thread that owns @p. */
+unsigned plan_count(const struct plan *p, enum plan_what what);
+
+/* "added", "removed", ...: what a change does.  Any thread. */
+const char *plan_word(enum plan_what what);
+
+/*
+ * Print the keys of @keys, such as "queues, backend.path", into @buf, cut short
+ * if need be.  Any thread.
+ */
+void plan_print_keys(const bool keys[CONFIG_KEYS], char *buf, size_t size);

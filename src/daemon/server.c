@@ -1,0 +1,543 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What a target's home does: clients, one session at a time, their queues. */
+#include "daemon/server.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/unixsock.h"
+#include "run/offload.h"
+#include "vhost/link.h"
+
+/* How long a second client is held while the first shows no sign of leaving. */
+#define HOLD_S 0.5
+
+/* How long to accept nobody after descriptors or memory ran out. */
+#define PAUSE_S 1.0
+
+struct server {
+	/* constant */
+	struct server_params p;
+	struct worker *home;
+	struct loans *loans;
+
+	/* whoever has the mail */
+	struct mail start_mail;
+	struct mail retire_mail;
+	struct mail answer_mail;
+	struct mail closed_mail;
+	struct mail news_mail;
+	enum server_retire how;
+	enum server_answer answer;
+	atomic_bool news_posted;
+
+	/* the home's, read by control */
+	atomic_bool connected;
+
+	/* the home's */
+	struct ev_io accept;
+	struct ev_timer hold;
+	struct ev_timer pause;		/* accepts nobody meanwhile */
+	struct session *session;
+	int held_fd;			/* of a second client, or -1 */
+	unsigned nr_collecting;		/* facts on their way */
+	bool ended;			/* the session is over */
+	bool closing;			/* nobody is served after this one */
+};
+
+static void settle(struct server *s);
+
+/* Telling control */
+
+static void tell_news(struct mail *m)
+{
+	struct server *s = container_of(m, struct server, news_mail);
+
+	atomic_store(&s->news_posted, false);
+	s->p.news(s->p.ctx);
+}
+
+static void set_connected(struct server *s, bool connected)
+{
+	atomic_store_explicit(&s->connected, connected, memory_order_relaxed);
+	if (atomic_exchange(&s->news_posted, true))
+		return;
+	s->news_mail.deliver = tell_news;
+	mailbox_post(s->p.control, &s->news_mail);
+}
+
+static void tell_answer(struct mail *m)
+{
+	struct server *s = container_of(m, struct server, answer_mail);
+
+	s->p.answered(s->p.ctx, s->answer);
+}
+
+static void answer_retire(struct server *s, enum server_answer answer)
+{
+	s->answer = answer;
+	s->answer_mail.deliver = tell_answer;
+	mailbox_post(s->p.control, &s->answer_mail);
+}
+
+static void tell_closed(struct mail *m)
+{
+	struct server *s = container_of(m, struct server, closed_mail);
+
+	s->p.answered(s->p.ctx, SERVER_CLOSED);
+}
+
+/* Sessions */
+
+static uint64_t get_features(void *ctx)
+{
+	struct server *s = ctx;
+
+	return s->p.device->ops->features(s->p.device);
+}
+
+static int accept_features(void *ctx, uint64_t features)
+{
+	struct server *s = ctx;
+
+	return s->p.device->ops->accept(s->p.device, features);
+}
+
+static void get_config(void *ctx, void *buf, size_t off, size_t len)
+{
+	struct server *s = ctx;
+
+	s->p.device->ops->config_get(s->p.device, buf, off, len);
+}
+
+static int set_config(void *ctx, const void *buf, size_t off, size_t len)
+{
+	struct server *s = ctx;
+
+	return s->p.device->ops->config_set(s->p.device, buf, off, len);
+}
+
+static void queue_ready(void *ctx, struct session *session, unsigned index)
+{
+	struct server *s = ctx;
+
+	(void)session;
+	loans_want(s->loans, index);
+}
+
+static void queue_idle(void *ctx, struct session *session, unsigned index)
+{
+	struct server *s = ctx;
+
+	(void)session;
+	loans_forget(s->loans, index);
+}
+
+static void reset_device(void *ctx)
+{
+	struct server *s = ctx;
+
+	s->p.device->ops->reset(s->p.device);
+}
+
+static void session_ended(void *ctx, struct session *session)
+{
+	struct server *s = ctx;
+
+	(void)session;
+	s->ended = true;
+	loans_forget_all(s->loans);
+}
+
+static const struct session_ops server_session_ops = {
+	.features = get_features,
+	.accept = accept_features,
+	.config_get = get_config,
+	.config_set = set_config,
+	.queue_ready = queue_ready,
+	.queue_idle = queue_idle,
+	.reset = reset_device,
+	.ended = session_ended,
+};
+
+static void begin_session(struct server *s, int fd)
+{
+	struct session_params p = {
+		.tag = s->p.tag,
+		.home = s->home,
+		.ops = &server_session_ops,
+		.ctx = s,
+		.device = PROTO_BLK,
+		.nr_queues = s->p.nr_queues,
+		.max_queue_size = s->p.max_queue_size,
+		.memory_files = s->p.memory_files,
+	};
+	int ret = session_new(&s->session, &p);
+
+	s->ended = false;
+	if (ret == 0)
+		ret = link_open(s->session, fd);
+	else
+		s->session = NULL;
+	if (ret < 0) {
+		log_err(s->p.tag, "cannot serve a client: %s", strerror(-ret));
+		offload_close(fd);
+		session_free(s->session);
+		s->session = NULL;
+	}
+	set_connected(s, s->session);
+}
+
+/* Clients */
+
+static void let_go(struct server *s, const char *why)
+{
+	struct ucred peer = {.pid = -1};
+
+	unixsock_peer(s->held_fd, &peer);
+	log_guest(s->p.tag, "second client pid=%d turned away: %s",
+		  (int)peer.pid, why);
+	offload_close(s->held_fd);
+	s->held_fd = -1;
+}
+
+static bool is_served(const struct server *s)
+{
+	struct session_facts f;
+
+	if (!s->session || s->ended)
+		return false;
+	session_facts(s->session, &f);
+	return !f.closing;
+}
+
+static void hold_over(struct ev_loop *loop, struct ev_timer *w, int revents)
+{
+	struct server *s = w->data;
+
+	(void)loop;
+	(void)revents;
+	if (s->held_fd >= 0 && is_served(s))
+		let_go(s, "the target serves another one");
+}
+
+/* libev wants no timer changed that runs. */
+static void restart_timer(struct server *s, struct ev_timer *timer,
+			  double seconds)
+{
+	ev_timer_stop(worker_loop(s->home), timer);
+	ev_timer_set(timer, seconds, 0.);
+	ev_timer_start(worker_loop(s->home), timer);
+}
+
+static void hold_client(struct server *s, int fd)
+{
+	if (s->held_fd >= 0)
+		let_go(s, "a third one came");
+	s->held_fd = fd;
+	restart_timer(s, &s->hold, HOLD_S);
+}
+
+static void pause_over(struct ev_loop *loop, struct ev_timer *w, int revents)
+{
+	struct server *s = w->data;
+
+	(void)revents;
+	ev_io_start(loop, &s->accept);
+}
+
+/* Without the pause, a client that we cannot take would keep the loop busy. */
+static void pause_accepting(struct server *s, int err)
+{
+	log_guest(s->p.tag, "cannot accept a client: %s",
+		  strerror(-err));
+	ev_io_stop(worker_loop(s->home), &s->accept);
+	restart_timer(s, &s->pause, PAUSE_S);
+}
+
+static void accept_client(struct ev_loop *loop, struct ev_io *w, int revents)
+{
+	struct server *s = w->data;
+	int fd = unixsock_accept(w->fd);
+
+	(void)loop;
+	(void)revents;
+	if (fd == -EAGAIN || fd == -EINTR)
+		return;
+	if (fd < 0)
+		pause_accepting(s, fd);
+	else if (s->session)
+		hold_client(s, fd);
+	else
+		begin_session(s, fd);
+}
+
+/* Taking the next step */
+
+static void stop_listening(struct server *s)
+{
+	struct ev_loop *loop = worker_loop(s->home);
+
+	ev_io_stop(loop, &s->accept);
+	ev_timer_stop(loop, &s->pause);
+	ev_timer_stop(loop, &s->hold);
+}
+
+/* The session is over, and all that it had was given back. */
+static void finish_session(struct server *s)
+{
+	int fd = s->held_fd;
+
+	session_free(s->session);
+	s->session = NULL;
+	s->ended = false;
+	s->p.device->ops->reset(s->p.device);
+	if (fd < 0 || s->closing) {
+		set_connected(s, false);
+		return;
+	}
+	s->held_fd = -1;
+	ev_timer_stop(worker_loop(s->home), &s->hold);
+	begin_session(s, fd);
+}
+
+static void finish_close(struct server *s)
+{
+	s->closing = false;
+	s->closed_mail.deliver = tell_closed;
+	mailbox_post(s->p.control, &s->closed_mail);
+}
+
+static void settle(struct server *s)
+{
+	if (!loans_are_idle(s->loans))
+		return;
+	if (s->ended)
+		finish_session(s);
+	if (s->closing && !s->session && !s->nr_collecting)
+		finish_close(s);
+}
+
+static void loans_idle(void *ctx)
+{
+	settle(ctx);
+}
+
+static void lend_queue(void *ctx, unsigned index, struct worker *w,
+		       const struct queue_user *user)
+{
+	struct server *s = ctx;
+
+	/* A failure was logged, and told to the front-end. */
+	session_start_queue(s->session, index, w, user);
+}
+
+/* Starting and retiring */
+
+static void deliver_start(struct mail *m)
+{
+	struct server *s = container_of(m, struct server, start_mail);
+
+	ev_io_init(&s->accept, accept_client, s->p.listen_fd, EV_READ);
+	s->accept.data = s;
+	ev_timer_init(&s->hold, hold_over, 0., 0.);
+	s->hold.data = s;
+	ev_timer_init(&s->pause, pause_over, 0., 0.);
+	s->pause.data = s;
+	ev_io_start(worker_loop(s->home), &s->accept);
+}
+
+void server_start(struct server *s)
+{
+	s->start_mail.deliver = deliver_start;
+	worker_post(s->home, &s->start_mail);
+}
+
+static void cut_off(struct server *s)
+{
+	if (!s->session || s->ended)
+		return;
+	log_warn(s->p.tag, "cutting its client off");
+	session_close(s->session);
+}
+
+static void deliver_retire(struct mail *m)
+{
+	struct server *s = container_of(m, struct server, retire_mail);
+
+	if (s->how == SERVER_IF_FREE && (is_served(s) || s->held_fd >= 0)) {
+		answer_retire(s, SERVER_BUSY);
+		return;
+	}
+	stop_listening(s);
+	s->closing = true;
+	if (s->held_fd >= 0)
+		let_go(s, "the target is closing");
+	if (s->how == SERVER_CUT)
+		cut_off(s);
+	else if (s->session)
+		answer_retire(s, SERVER_LINGERS);
+	settle(s);
+}
+
+void server_retire(struct server *s, enum server_retire how)
+{
+	s->how = how;
+	s->retire_mail.deliver = deliver_retire;
+	worker_post(s->home, &s->retire_mail);
+}
+
+/* Life */
+
+int server_new(struct server **out, const struct server_params *p)
+{
+	struct server *s = calloc(1, sizeof(*s));
+	struct loans_params lp = {
+		.tag = p->tag,
+		.nr_queues = p->nr_queues,
+		.workers = p->workers,
+		.nr_workers = p->nr_workers,
+		.device = p->device,
+		.lend = lend_queue,
+		.idle = loans_idle,
+		.ctx = s,
+	};
+
+	if (!s)
+		return -ENOMEM;
+	if (loans_new(&s->loans, &lp) < 0) {
+		free(s);
+		return -ENOMEM;
+	}
+	s->p = *p;
+	s->home = p->workers[0];
+	/* The array of workers was the caller's. */
+	s->p.workers = NULL;
+	s->held_fd = -1;
+	*out = s;
+	return 0;
+}
+
+void server_free(struct server *s)
+{
+	if (!s)
+		return;
+	loans_free(s->loans);
+	free(s);
+}
+
+bool server_is_connected(const struct server *s)
+{
+	return atomic_load_explicit(&s->connected, memory_order_relaxed);
+}
+
+void server_counters(const struct server *s, struct counters *sum)
+{
+	loans_counters(s->loans, sum);
+}
+
+/* Facts: control asks the home, and that every worker that has a queue */
+
+static void tell_facts(struct mail *m)
+{
+	struct server_facts *f = container_of(m, struct server_facts, mail);
+
+	f->done(f);
+}
+
+/* One answer less to wait for. */
+static void note_facts(struct server_facts *f)
+{
+	struct server *s = f->server;
+
+	if (--f->pending > 0)
+		return;
+	s->nr_collecting--;
+	f->mail.deliver = tell_facts;
+	mailbox_post(s->p.control, &f->mail);
+	settle(s);
+}
+
+static void queue_facts_done(struct mail *m)
+{
+	note_facts(container_of(m, struct server_queue, mail)->all);
+}
+
+static void deliver_queue_facts(struct mail *m)
+{
+	struct server_queue *q = container_of(m, struct server_queue, mail);
+
+	queue_facts(q->queue, &q->facts);
+	q->mail.deliver = queue_facts_done;
+	worker_post(q->all->server->home, &q->mail);
+}
+
+/*
+ * Only a running queue is asked: mail of one sender stays in order, so its
+ * worker answers before it can have been asked to give the queue back, and the
+ * queue cannot have become another's, or be freed, by then.
+ */
+static void ask_queue(struct server_facts *f, unsigned index, struct queue *q)
+{
+	struct server_queue *tq = &f->queues[f->nr_queues++];
+
+	tq->index = index;
+	tq->facts.worker = worker_id(queue_worker(q));
+	if (queue_state(q) == QUEUE_DRAINING) {
+		tq->draining = true;
+		return;
+	}
+	tq->queue = q;
+	tq->all = f;
+	tq->mail.deliver = deliver_queue_facts;
+	f->pending++;
+	worker_post(queue_worker(q), &tq->mail);
+}
+
+static void ask_queues(struct server_facts *f)
+{
+	struct server *s = f->server;
+
+	f->queues = calloc(s->p.nr_queues, sizeof(*f->queues));
+	for (unsigned i = 0; i < s->p.nr_queues && f->queues; i++) {
+		struct queue *q = session_queue(s->session, i);
+
+		if (q && queue_state(q) != QUEUE_IDLE)
+			ask_queue(f, i, q);
+	}
+}
+
+static void deliver_facts(struct mail *m)
+{
+	struct server_facts *f = container_of(m, struct server_facts, mail);
+	struct server *s = f->server;
+
+	f->claim = loans_claim(s->loans, f->reason, sizeof(f->reason));
+	s->nr_collecting++;
+	f->pending = 1;
+	f->connected = s->session && !s->ended;
+	if (f->connected) {
+		session_facts(s->session, &f->session);
+		ask_queues(f);
+	}
+	note_facts(f);
+}
+
+void server_collect(struct server *s, struct server_facts *f,
+		    void (*done)(struct server_facts *f))
+{
+	memset(f, 0, sizeof(*f));
+	f->server = s;
+	f->done = done;
+	f->mail.deliver = deliver_facts;
+	worker_post(s->home, &f->mail);
+}
+
+void server_facts_fini(struct server_facts *f)
+{
+	free(f->queues);
+	f->queues = NULL;
+	f->nr_queues = 0;
+}

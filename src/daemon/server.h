@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What a target's home does: clients, one session at a time, their queues. */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "base/counters.h"
+#include "daemon/loans.h"
+#include "device/device.h"
+#include "run/worker.h"
+#include "vhost/session.h"
+
+/*
+ * Theory of operation: a server
+ *
+ * A target that is open is served by its home, the worker that has its
+ * listening socket and its session.  Before a queue is lent, its loan is
+ * settled: see loans.h.
+ *
+ * A second client is held for a moment, as the first may be just leaving, and
+ * as long as the first one's session drains.  Its requests must all be over
+ * before anybody else is served.
+ *
+ * Control starts a server once, and asks it to retire, which it answers:
+ *
+ *	CUT      the client is cut off, its requests finish  -> CLOSED
+ *	LINGER   nobody new is served; a client that is
+ *	         there may stay as long as it likes          -> LINGERS, CLOSED
+ *	IF_FREE  only if nobody is served                    -> BUSY, or CLOSED
+ *
+ * LINGERS is also answered where only the requests of a client that has left
+ * are not over.  CUT may follow LINGERS and BUSY.  After CLOSED the home has
+ * nothing of it any more.
+ */
+enum server_retire {
+	SERVER_CUT,
+	SERVER_LINGER,
+	SERVER_IF_FREE,
+};
+
+enum server_answer {
+	SERVER_BUSY,
+	SERVER_LINGERS,
+	SERVER_CLOSED,
+};
+
+struct server;
+
+/* Plain functions, as what is above is one target. */
+struct server_params {
+	const char *tag;		/* outlives the server */
+	struct worker **workers;	/* to lend queues to */
+	unsigned nr_workers;		/* the first one is the home */
+	struct device *device;
+	int listen_fd;			/* remains the caller's */
+	unsigned nr_queues;
+	unsigned max_queue_size;
+	enum memmap_files memory_files;
+	struct mailbox *control;
+
+	/* on the control thread */
+	void (*answered)(void *ctx, enum server_answer answer);
+	void (*news)(void *ctx);	/* a client came or went */
+	void *ctx;
+};
+
+/*
+ * Make a server, which is then started, retired and, once it is CLOSED, freed.
+ * Returns 0 or -ENOMEM.  server_free() accepts NULL and one that was never
+ * started.  Control only, as all here.
+ */
+int server_new(struct server **out, const struct server_params *p);
+void server_start(struct server *s);
+void server_free(struct server *s);
+
+/* answered() follows, never inside this call; before that no second one. */
+void server_retire(struct server *s, enum server_retire how);
+
+/* Was a client served a moment ago? */
+bool server_is_connected(const struct server *s);
+
+/* Sum of the counters of all queues, since the start. */
+void server_counters(const struct server *s, struct counters *sum);
+
+/* A queue that is lent. */
+struct server_queue {
+	unsigned index;
+	bool draining;
+	struct queue_facts facts;
+
+	/* private to server.c */
+	struct mail mail;
+	struct queue *queue;
+	struct server_facts *all;
+};
+
+/* What the home and the workers know. */
+struct server_facts {
+	char reason[256];	/* what it waits for, or "" */
+	enum loans_claim claim;
+	bool connected;
+	struct session_facts session;	/* when connected */
+	struct server_queue *queues;	/* nr_queues of them, or NULL */
+	unsigned nr_queues;
+
+	/* private to server.c */
+	struct server *server;
+	struct mail mail;
+	unsigned pending;
+	void (*done)(struct server_facts *f);
+};
+
+/*
+ * Fill @f, which is busy until done(@f) is called on the control thread, never
+ * inside this call.  The server must not be freed meanwhile, closed or not.
+ * server_facts_fini() frees what @f then holds.
+ */
+void server_collect(struct server *s, struct server_facts *f,
+		    void (*done)(struct server_facts *f));
+void server_facts_fini(struct server_facts *f);
