@@ -93,6 +93,7 @@ libvringd_a_SOURCES = \
 	src/daemon/value.h \
 	src/daemon/yamldoc.c \
 	src/daemon/yamldoc.h \
+	src/device/device.c \
 	src/device/device.h \
 	src/device/models.c \
 	src/device/models.def \

@@ -104,6 +104,7 @@ unit_tests_SOURCES = \
 	tests/unit/daemon/test_suggest.c \
 	tests/unit/daemon/test_value.c \
 	tests/unit/daemon/test_vringctl.c \
+	tests/unit/device/test_device.c \
 	tests/unit/device/test_vblk.c \
 	tests/unit/lib/test_frontend.c \
 	tests/unit/lib/test_guestblk.c \

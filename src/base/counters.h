@@ -2,26 +2,58 @@
 /* What is counted: one writer per counter, readers on any thread. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* One of these for each writer, that is for each queue or worker. */
+/*
+ * Latencies are counted in buckets: bucket i is for those that the one before
+ * is too small for and that are at most counters_limits_us[i], 1, 2, 5, 10 us
+ * and so on up to 10 s; the last one is for all others.
+ */
+#define COUNTERS_LIMITS	 22
+#define COUNTERS_BUCKETS (COUNTERS_LIMITS + 1)
+
+extern const uint32_t counters_limits_us[COUNTERS_LIMITS];
+
+struct counters_latency {
+	uint64_t buckets[COUNTERS_BUCKETS];
+};
+
+/*
+ * One of these for each writer, that is for each queue.  All of it are numbers
+ * of 64 bits that are summed one by one.
+ */
 struct counters {
-#define COUNTER(name, help) uint64_t name;
+#define COUNTER(name, metric, help) uint64_t name;
 #include "base/counters.def"
-#undef COUNTER
+#define LATENCY(name, help) struct counters_latency name##_latency;
+#include "base/counters.def"
+};
+
+enum counters_place {
+#define COUNTER(name, metric, help) COUNTERS_PLACE_##name,
+#include "base/counters.def"
+	COUNTERS_NR,
+};
+
+enum counters_latency_place {
+#define LATENCY(name, help) COUNTERS_LATENCY_##name,
+#include "base/counters.def"
+	COUNTERS_NR_LATENCIES,
 };
 
 /* A row of counters.def; @offset is that of its field in struct counters. */
 struct counters_row {
 	const char *name;
+	const char *metric; /* NULL of a latency */
 	const char *help;
 	size_t offset;
+	bool is_gauge;
 };
 
-#define COUNTERS_NR (sizeof(struct counters) / sizeof(uint64_t))
-
 extern const struct counters_row counters_table[COUNTERS_NR];
+extern const struct counters_row counters_latencies[COUNTERS_NR_LATENCIES];
 
 /*
  * Adds @n to *@counter.  There is one writer, so a load and a store will do;
@@ -43,6 +75,13 @@ static inline uint64_t counters_read(const uint64_t *counter)
 }
 
 /*
+ * Counts a latency of @us microseconds.
+ *
+ * The counter's one writer.
+ */
+void counters_add_latency(struct counters_latency *l, uint64_t us);
+
+/*
  * Returns the value of the counter of row @row in @c.
  *
  * Any thread.
@@ -56,3 +95,20 @@ uint64_t counters_get(const struct counters *c, const struct counters_row *row);
  * @sum's one writer.
  */
 void counters_sum(struct counters *sum, const struct counters *part);
+
+/*
+ * Returns the latencies of row @row in @c.
+ *
+ * Any thread.
+ */
+const struct counters_latency *
+counters_get_latency(const struct counters *c, const struct counters_row *row);
+
+/*
+ * Returns a time in microseconds that @percent of the latencies in @l did not
+ * exceed, the lowest that the buckets tell apart; UINT64_MAX if those took
+ * longer than the last limit, and 0 if there are none.  @l is nobody's.
+ *
+ * Any thread.
+ */
+uint64_t counters_percentile(const struct counters_latency *l, double percent);

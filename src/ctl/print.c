@@ -42,10 +42,30 @@ static void format_time(struct print_cell *c, uint64_t s)
 		 (unsigned)(s % 60));
 }
 
+/* A duration of @us microseconds, in the unit that leaves few digits. */
+static void format_us(struct print_cell *c, uint64_t us)
+{
+	static const struct {
+		uint64_t us;
+		const char *name;
+	} units[] = {{1000000, "s"}, {1000, "ms"}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
+		if (us < units[i].us)
+			continue;
+		snprintf(c->text, sizeof(c->text), "%.4g %s",
+			 (double)us / (double)units[i].us, units[i].name);
+		return;
+	}
+	snprintf(c->text, sizeof(c->text), "%" PRIu64 " us", us);
+}
+
 static void format_number(struct print_cell *c, const char *key, uint64_t n)
 {
 	if (ends_with(key, "uptime_s"))
 		format_time(c, n);
+	else if (ends_with(key, "_us"))
+		format_us(c, n);
 	else if (ends_with(key, "features"))
 		snprintf(c->text, sizeof(c->text), "0x%" PRIx64, n);
 	else if (!strcmp(key, "size") || !strcmp(key, "bytes"))
@@ -88,14 +108,27 @@ struct print_cell print_format(const char *key, struct json_object *v)
 	return c;
 }
 
-/* A key as a label: uptime_s is "uptime", block_size is "block size". */
+/* Takes @end off a text that has it. */
+static bool chop(char *text, const char *end)
+{
+	if (!ends_with(text, end))
+		return false;
+	text[strlen(text) - strlen(end)] = '\0';
+	return true;
+}
+
+/*
+ * A key as a label: uptime_s is "uptime", read_us is "read time"; over a column
+ * p50_us is "P50".
+ */
 static struct print_cell format_label(const char *key, bool upper)
 {
 	struct print_cell c;
 
 	snprintf(c.text, sizeof(c.text), "%s", key);
-	if (ends_with(c.text, "_s"))
-		c.text[strlen(c.text) - 2] = '\0';
+	if (chop(c.text, "_us") && !upper)
+		strcat(c.text, "_time");
+	chop(c.text, "_s");
 	for (char *p = c.text; *p; p++) {
 		if (*p == '_')
 			*p = upper ? '-' : ' ';
@@ -147,6 +180,19 @@ static int column_width(struct json_object *rows, const char *key)
 	return (int)width;
 }
 
+/* Numbers stand at the right, and what is no number in some rows. */
+static bool is_number_column(struct json_object *rows, const char *key)
+{
+	for (size_t i = 0; i < json_object_array_length(rows); i++) {
+		struct json_object *row = json_object_array_get_idx(rows, i);
+
+		if (json_object_is_type(json_object_object_get(row, key),
+					json_type_int))
+			return true;
+	}
+	return false;
+}
+
 static void lay_out(struct table *t, struct json_object *rows)
 {
 	struct json_object *first = json_object_array_get_idx(rows, 0);
@@ -155,11 +201,12 @@ static void lay_out(struct table *t, struct json_object *rows)
 	t->nr = 0;
 	json_object_object_foreach(first, key, v)
 	{
+		(void)v;
 		if (t->nr == COLUMNS_MAX)
 			break;
 		t->key[t->nr] = key;
 		t->width[t->nr] = column_width(rows, key);
-		t->right[t->nr] = json_object_is_type(v, json_type_int);
+		t->right[t->nr] = is_number_column(rows, key);
 		t->nr++;
 	}
 }

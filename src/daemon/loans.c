@@ -28,6 +28,7 @@ enum loan_state {
 struct loan {
 	/* the worker's, while lent: no other worker's on the same line */
 	struct counters counters __attribute__((aligned(CACHE_LINE)));
+	struct device_load load;	/* of all its queues, in its first */
 
 	/* constant */
 	struct loans *all;
@@ -132,6 +133,7 @@ static void lend(struct loan *n)
 
 	n->dq.device = l->p.device;
 	n->dq.counters = &n->counters;
+	n->dq.load = &l->loans[n->index % l->p.nr_workers].load;
 	n->lent = true;
 	l->p.lend(l->p.ctx, n->index, n->worker, &user);
 }

@@ -195,6 +195,40 @@ static struct json_object *make_show(const struct report *r)
 
 /* stats */
 
+/* A time that the buckets cannot tell is null. */
+static void add_percentile(struct json_object *o, const char *key,
+			   const struct counters_latency *l, double percent)
+{
+	uint64_t us = counters_percentile(l, percent);
+
+	json_object_object_add(
+		o, key, us == UINT64_MAX ? NULL : json_object_new_uint64(us));
+}
+
+/* One row for each kind of request that there was. */
+static struct json_object *latency_of(const struct counters *c)
+{
+	struct json_object *a = json_object_new_array();
+
+	for (unsigned i = 0; i < COUNTERS_NR_LATENCIES; i++) {
+		const struct counters_latency *l =
+			counters_get_latency(c, &counters_latencies[i]);
+		struct json_object *o;
+
+		if (!counters_percentile(l, 100))
+			continue;
+		o = json_object_new_object();
+		add_str(o, "op", counters_latencies[i].name);
+		add_percentile(o, "p50_us", l, 50);
+		add_percentile(o, "p90_us", l, 90);
+		add_percentile(o, "p99_us", l, 99);
+		add_percentile(o, "p999_us", l, 99.9);
+		add_percentile(o, "p100_us", l, 100);
+		json_object_array_add(a, o);
+	}
+	return a;
+}
+
 static struct json_object *stats_of(const struct target_facts *f)
 {
 	struct json_object *o = json_object_new_object();
@@ -203,6 +237,7 @@ static struct json_object *stats_of(const struct target_facts *f)
 	target_counters(f->target, &sum);
 	add_str(o, "name", target_config(f->target)->name);
 	json_object_object_add(o, "counters", control_counters(&sum));
+	json_object_object_add(o, "latency", latency_of(&sum));
 	return o;
 }
 

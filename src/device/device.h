@@ -66,9 +66,27 @@ struct device {
 	struct backend *backend;
 };
 
+/* What the queues of one target have in flight on one worker. */
+struct device_load {
+	unsigned inflight;
+	uint64_t since_us;	/* of the last change */
+};
+
 /* The context of a lent queue: queue_user.ctx. */
 struct device_queue {
 	struct device *device;
 	struct port *port;
 	struct counters *counters;
+	struct device_load *load;
 };
+
+/*
+ * A request begins, and ends when it is answered, at @now_us.  Here it is
+ * counted what is in flight, for how long anything was, and how much.  All
+ * queues of a target that are on one worker share the load, so time in which
+ * several of them have requests in flight is counted once.
+ *
+ * Worker only.
+ */
+void device_begin(struct device_queue *dq, uint64_t now_us);
+void device_end(struct device_queue *dq, uint64_t now_us);

@@ -61,6 +61,7 @@ struct vblk_request {
 	struct queue *queue;
 	struct chain *chain;
 	struct turn_item answer;
+	uint64_t began_us;
 	uint8_t *status;
 	uint8_t result;		/* the status to give */
 	uint32_t written;	/* data bytes, for the used length */
@@ -83,6 +84,11 @@ static struct vblk *vblk_of(const struct vblk_request *r)
 
 /* Answering */
 
+static uint64_t now_us(const struct vblk_request *r)
+{
+	return worker_now_us(r->dq->port->worker);
+}
+
 static void finish(struct vblk_request *r)
 {
 	if (r->result != VIRTIO_BLK_S_OK)
@@ -92,6 +98,7 @@ static void finish(struct vblk_request *r)
 	else if (r->result == VIRTIO_BLK_S_UNSUPP)
 		counters_add(&r->dq->counters->unsupported, 1);
 	*r->status = r->result;
+	device_end(r->dq, now_us(r));
 	queue_push(r->queue, r->chain, r->written + 1);
 }
 
@@ -117,29 +124,38 @@ static uint8_t status_of(int res)
 /* Where the counters of an operation are. */
 static const struct {
 	size_t requests;
-	size_t bytes;
+	size_t us;
+	size_t latency;
+	size_t bytes; /* 0: none */
 } op_counters[] = {
-	[IO_READ] = {offsetof(struct counters, reads),
-		     offsetof(struct counters, read_bytes)},
-	[IO_WRITE] = {offsetof(struct counters, writes),
-		      offsetof(struct counters, written_bytes)},
-	[IO_FLUSH] = {offsetof(struct counters, flushes), 0},
-	[IO_DISCARD] = {offsetof(struct counters, discards),
-			offsetof(struct counters, discarded_bytes)},
-	[IO_WRITE_ZEROES] = {offsetof(struct counters, write_zeroes),
-			     offsetof(struct counters, zeroed_bytes)},
+#define OP(requests, name)                      \
+	offsetof(struct counters, requests),    \
+		offsetof(struct counters, name##_us), \
+		offsetof(struct counters, name##_latency)
+#define BYTES(name) offsetof(struct counters, name)
+	[IO_READ] = {OP(reads, read), BYTES(read_bytes)},
+	[IO_WRITE] = {OP(writes, write), BYTES(written_bytes)},
+	[IO_FLUSH] = {OP(flushes, flush), 0},
+	[IO_DISCARD] = {OP(discards, discard), BYTES(discarded_bytes)},
+	[IO_WRITE_ZEROES] = {OP(write_zeroes, write_zeroes),
+			     BYTES(zeroed_bytes)},
+#undef OP
+#undef BYTES
 };
 static_assert(ARRAY_SIZE(op_counters) == IO_NR_OPS, "a row for each operation");
 
 static void count(const struct vblk_request *r)
 {
 	char *counters = (char *)r->dq->counters;
-	size_t requests = op_counters[r->io.op].requests;
-	size_t bytes = op_counters[r->io.op].bytes;
+	uint64_t us = now_us(r) - r->began_us;
 
-	counters_add((uint64_t *)(void *)(counters + requests), 1);
+#define FIELD(name) ((void *)(counters + op_counters[r->io.op].name))
+	counters_add(FIELD(requests), 1);
+	counters_add(FIELD(us), us);
+	counters_add_latency(FIELD(latency), us);
 	if (r->bytes)
-		counters_add((uint64_t *)(void *)(counters + bytes), r->bytes);
+		counters_add(FIELD(bytes), r->bytes);
+#undef FIELD
 }
 
 static void io_done(struct io *io, int res)
@@ -387,6 +403,8 @@ static void vblk_request(void *device_queue, struct queue *q, struct chain *c)
 	r->queue = q;
 	r->chain = c;
 	r->written = 0;
+	r->began_us = now_us(r);
+	device_begin(r->dq, r->began_us);
 	r->status = iov_chop(c->iov + c->nr_readable, &c->nr_writable, 1);
 	c->writable_len--;
 	if (c->too_long || c->readable_len < sizeof(hdr)) {

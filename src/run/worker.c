@@ -279,6 +279,15 @@ static void run_phase(struct worker *w, enum turn_phase phase)
 	}
 }
 
+/* Devices tell from the clock how long a request took: read it once more. */
+static void reap_ring(struct worker *w, struct uring *r)
+{
+	if (!uring_has_work(r))
+		return;
+	read_clock(w);
+	uring_reap(r);
+}
+
 static void take_turn(struct worker *w)
 {
 	read_clock(w);
@@ -293,7 +302,7 @@ static void take_turn(struct worker *w)
 			uring_submit(&w->rings[i]);
 	for (int i = 0; i < URING_NR_KINDS; i++)
 		if (has_ring(&w->rings[i]))
-			uring_reap(&w->rings[i]);
+			reap_ring(w, &w->rings[i]);
 }
 
 static bool has_work(struct worker *w)

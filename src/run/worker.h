@@ -155,7 +155,10 @@ struct iovec *worker_iov_get(struct worker *w);
 void worker_iov_put(struct worker *w, struct iovec *iov);
 void worker_iov_wait(struct worker *w, struct turn_item *item);
 
-/* CLOCK_MONOTONIC, read once per turn.  Worker only. */
+/*
+ * CLOCK_MONOTONIC, as it was when the turn began, or for what
+ * is run by a completion when it was found.  Worker only.
+ */
 uint64_t worker_now_us(const struct worker *w);
 uint64_t worker_now_ns(const struct worker *w);
 

@@ -67,7 +67,10 @@ static void answer_stats(void *ctx, const struct command_args *args,
 	(void)ctx;
 	(void)args;
 	answer_json(reply, "[{\"name\":\"a\",\"counters\":{\"reads\":5,"
-			   "\"read_bytes\":20480}},{\"name\":\"b\","
+			   "\"read_bytes\":20480,\"read_us\":999},"
+			   "\"latency\":[{\"op\":\"read\",\"p50_us\":20000,"
+			   "\"p100_us\":93784123},{\"op\":\"write\","
+			   "\"p50_us\":500,\"p100_us\":null}]},{\"name\":\"b\","
 			   "\"counters\":{\"reads\":0,\"read_bytes\":0}}]");
 }
 
@@ -202,6 +205,11 @@ Test(vringctl, prints_aligned_tables_for_people)
 	       "counters:\n"
 	       "  reads       5\n"
 	       "  read bytes  20480\n"
+	       "  read time   999 us\n"
+	       "latency:\n"
+	       "  OP        P50     P100\n"
+	       "  read    20 ms  93.78 s\n"
+	       "  write  500 us        -\n"
 	       "\n"
 	       "name  b\n"
 	       "counters:\n"

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/counters.h"
 #include "device/models.h"
 #include "device/vblk.h"
 #include "testtarget.h"
@@ -311,6 +312,62 @@ Test(vblk, fills_the_configuration_space)
 	end();
 }
 
+static struct counters counters_of_target(void)
+{
+	struct counters sum;
+
+	target_counters(target.target, &sum);
+	return sum;
+}
+
+static uint64_t total(const struct counters_latency *l)
+{
+	uint64_t n = 0;
+
+	for (unsigned i = 0; i < COUNTERS_BUCKETS; i++)
+		n += l->buckets[i];
+	return n;
+}
+
+Test(vblk, counts_what_it_does)
+{
+	struct virtio_blk_discard_write_zeroes seg = {0, 8, 0};
+	static const uint32_t segs[] = {VIRTIO_BLK_T_DISCARD,
+					VIRTIO_BLK_T_WRITE_ZEROES};
+	char data[4096] = "";
+	struct counters c;
+
+	testtarget_init(&target);
+	begin(1, FLUSH | DISCARD | WRITE_ZEROES);
+	cr_assert_eq(guestblk_write(&guest.q[0], 0, data, sizeof(data)), 0);
+	cr_assert_eq(guestblk_write(&guest.q[0], 0, data, 512), 0);
+	cr_assert_eq(guestblk_read(&guest.q[0], 0, data, sizeof(data)), 0);
+	cr_assert_eq(guestblk_flush(&guest.q[0]), 0);
+	for (unsigned i = 0; i < 2; i++)
+		cr_assert_eq(run_segs(segs[i], &seg, sizeof(seg)), 0);
+	cr_assert_neq(run_type(VIRTIO_BLK_T_IN, NR_SECTORS, 512), 0);
+	cr_assert_neq(run_type(99, 0, 0), 0);
+	c = counters_of_target();
+	cr_assert_eq(c.reads, 1);
+	cr_assert_eq(c.read_bytes, 4096);
+	cr_assert_eq(total(&c.read_latency), 1);
+	cr_assert_eq(c.writes, 2);
+	cr_assert_eq(c.written_bytes, 4608);
+	cr_assert_eq(total(&c.write_latency), 2);
+	cr_assert_eq(c.flushes, 1);
+	cr_assert_eq(total(&c.flush_latency), 1);
+	cr_assert_eq(c.discards, 1);
+	cr_assert_eq(c.discarded_bytes, 4096);
+	cr_assert_eq(total(&c.discard_latency), 1);
+	cr_assert_eq(c.write_zeroes, 1);
+	cr_assert_eq(c.zeroed_bytes, 4096);
+	cr_assert_eq(total(&c.write_zeroes_latency), 1);
+	cr_assert_eq(c.errors, 1);
+	cr_assert_eq(c.unsupported, 1);
+	cr_assert_eq(c.inflight, 0);
+	end();
+}
+
 /* From here on the device alone, with a backend that takes notes. */
 
 static struct io *last;
@@ -345,8 +402,16 @@ static unsigned flags_of_a_write(struct device *d)
 	static struct virtio_blk_outhdr hdr = {.type = VIRTIO_BLK_T_OUT};
 	static char data[512];
 	static uint8_t status;
+	const struct worker_params wp = {.cpu = -1, .io_workers = 4};
 	struct port port = {.backend = &backend};
-	struct device_queue dq = {.device = d, .port = &port};
+	struct counters counters = {0};
+	struct device_load load = {0};
+	struct device_queue dq = {
+		.device = d,
+		.port = &port,
+		.counters = &counters,
+		.load = &load,
+	};
 	struct iovec iov[] = {
 		{&hdr, sizeof(hdr)}, {data, sizeof(data)}, {&status, 1}};
 	struct chain c = {.iov = iov,
@@ -357,8 +422,11 @@ static unsigned flags_of_a_write(struct device *d)
 			  .room = room};
 
 	cr_assert_leq(vblk_device.room, sizeof(room));
+	cr_assert_eq(worker_new(&port.worker, &wp), 0);
 	last = NULL;
 	vblk_device.request(&dq, NULL, &c);
+	worker_free(port.worker);
+	cr_assert_eq(counters.inflight, 1);
 	cr_assert(last);
 	cr_assert_eq(last->op, IO_WRITE);
 	cr_assert_eq(last->iov, &iov[1]);

@@ -746,3 +746,36 @@ Test(worker, fires_alarms_once_in_a_turn)
 	cr_assert_eq(nr_fired, 1000);
 	cr_assert_eq(nr_counted, 1000);
 }
+
+/* -- time */
+
+static uint64_t done_us;
+
+static void note_done(struct uring_op *timed, int res)
+{
+	(void)timed;
+	(void)res;
+	done_us = worker_now_us(w);
+	sem_post(&finished);
+}
+
+static struct uring_op timed_op = {.done = note_done};
+
+/* The rest of the turn in which the entry is made takes 20 ms. */
+static void write_in_a_long_turn(void)
+{
+	struct io_uring_sqe *sqe = uring_sqe(worker_ring(w, URING_DIRECT));
+
+	io_uring_prep_write(sqe, call_fd, &one, sizeof(one), 0);
+	uring_sqe_done(sqe, &timed_op);
+	read_now();
+	usleep(20000);
+}
+
+Test(worker, knows_the_time_of_what_completes_in_its_turn)
+{
+	call_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	on_worker(write_in_a_long_turn);
+	wait_until_finished();
+	cr_assert_geq(done_us - now_us, 20000);
+}
