@@ -32,15 +32,23 @@ libvringd_a_SOURCES = \
 	src/base/counters.c \
 	src/base/counters.def \
 	src/base/counters.h \
+	src/base/events.def \
 	src/base/fdkind.c \
 	src/base/fdkind.h \
 	src/base/iov.c \
 	src/base/iov.h \
+	src/base/journal.c \
+	src/base/journal.h \
 	src/base/list.h \
 	src/base/log.c \
 	src/base/log.h \
+	src/base/logline.h \
+	src/base/printable.c \
+	src/base/printable.h \
 	src/base/ratelimit.c \
 	src/base/ratelimit.h \
+	src/base/sink.c \
+	src/base/sink.h \
 	src/base/unixsock.c \
 	src/base/unixsock.h \
 	src/base/util.h \

@@ -42,6 +42,7 @@ struct daemon {
 	struct ev_loop *loop;
 	struct mailbox mailbox;
 	struct ev_async log_due;
+	struct ev_timer log_again;
 	struct ev_signal sigterm;
 	struct ev_signal sigint;
 	struct ev_signal sighup;
@@ -162,9 +163,9 @@ static void targets_open(void *ctx)
 
 	free(d->plan);
 	d->plan = NULL;
-	log_info("vringd", "ready targets=%u failed=%u workers=%u",
-		 roster_nr(d->roster), roster_count(d->roster, TARGET_FAILED),
-		 d->nr_workers);
+	log_event(LOG_READY, "vringd",
+		  "ready targets=%u failed=%u workers=%u", roster_nr(d->roster),
+		  roster_count(d->roster, TARGET_FAILED), d->nr_workers);
 	tell_status(d);
 	sd_notify(0, "READY=1");
 }
@@ -223,8 +224,8 @@ static int open_control(struct daemon *d)
 	if (ret == 0)
 		ret = control_open(&d->control, &p, &why);
 	if (ret < 0)
-		log_err("control", "cannot listen on %s: %s", c->control_path,
-			why.text);
+		log_err("vringd/control", "cannot listen socket=%s: %s",
+			c->control_path, why.text);
 	return ret;
 }
 
@@ -259,7 +260,7 @@ static void begin_stop(struct ev_loop *loop, struct ev_signal *w, int revents)
 		return;
 	d->stopping = true;
 	sd_notify(0, "STOPPING=1");
-	log_info("vringd", "stopping: signal %d", w->signum);
+	log_event(LOG_STOPPING, "vringd", "stopping signal=%d", w->signum);
 	ev_timer_start(loop, &d->stop_limit);
 	control_close(d->control);
 	d->control = NULL;
@@ -285,12 +286,30 @@ static void log_wake(void *arg)
 	ev_async_send(d->loop, &d->log_due);
 }
 
-static void flush_log(struct ev_loop *loop, struct ev_async *w, int revents)
+/* A timer only while lines are held back: an idle daemon sleeps. */
+static void flush_log(struct daemon *d)
+{
+	int ms = log_flush();
+
+	ev_timer_stop(d->loop, &d->log_again);
+	if (ms < 0)
+		return;
+	ev_timer_set(&d->log_again, ms / 1000., 0.);
+	ev_timer_start(d->loop, &d->log_again);
+}
+
+static void log_due(struct ev_loop *loop, struct ev_async *w, int revents)
 {
 	(void)loop;
-	(void)w;
 	(void)revents;
-	log_flush();
+	flush_log(w->data);
+}
+
+static void log_again(struct ev_loop *loop, struct ev_timer *w, int revents)
+{
+	(void)loop;
+	(void)revents;
+	flush_log(w->data);
 }
 
 static int make_loop(struct daemon *d)
@@ -299,7 +318,10 @@ static int make_loop(struct daemon *d)
 	if (!d->loop)
 		return -ENOMEM;
 	mailbox_init(&d->mailbox, d->loop);
-	ev_async_init(&d->log_due, flush_log);
+	ev_async_init(&d->log_due, log_due);
+	d->log_due.data = d;
+	ev_timer_init(&d->log_again, log_again, 0., 0.);
+	d->log_again.data = d;
 	ev_async_start(d->loop, &d->log_due);
 	ev_signal_init(&d->sigterm, begin_stop, SIGTERM);
 	ev_signal_init(&d->sigint, begin_stop, SIGINT);

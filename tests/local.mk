@@ -83,8 +83,10 @@ unit_tests_SOURCES = \
 	tests/unit/base/test_counters.c \
 	tests/unit/base/test_fdkind.c \
 	tests/unit/base/test_iov.c \
+	tests/unit/base/test_journal.c \
 	tests/unit/base/test_list.c \
 	tests/unit/base/test_log.c \
+	tests/unit/base/test_printable.c \
 	tests/unit/base/test_ratelimit.c \
 	tests/unit/base/test_unixsock.c \
 	tests/unit/daemon/test_attacks_fuzz.c \
@@ -195,6 +197,7 @@ lint_tests = \
 	tests/lint/check-dist \
 	tests/lint/check-docs \
 	tests/lint/check-headers \
+	tests/lint/check-log \
 	tests/lint/check-man \
 	tests/lint/check-options \
 	tests/lint/check-order \

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Lines on stderr: level, tag, text. */
+/* Lines of the log: level, tag, text; who may write them, and how many. */
 #include "base/log.h"
 
 #include <errno.h>
@@ -8,20 +8,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
+#include "base/logline.h"
+#include "base/printable.h"
 #include "base/ratelimit.h"
+#include "base/sink.h"
 #include "base/util.h"
 
-#define LINE_MAX_LEN 1024 /* with the line feed */
-#define QUEUE_LEN    256
-
-struct line {
-	unsigned short len;
-	char text[LINE_MAX_LEN];
-};
+#define QUEUE_LEN 256
 
 static const struct {
 	const char *name;
@@ -43,11 +38,26 @@ static const char *const categories[] = {
 _Static_assert(ARRAY_SIZE(categories) == LOG_NR_CATEGORIES,
 	       "a category has no name");
 
+static const struct {
+	enum log_level level;
+	const char *id;
+} events[] = {
+#define EVENT(name, level, id, help) {LOG_LEVEL_##level, id},
+#include "base/events.def"
+#undef EVENT
+	{LOG_LEVEL_WARN, NULL}, /* LOG_NR_EVENTS: what log_guest() says */
+};
+
+/* What is said: everything about a line but its tag and text. */
+struct kind {
+	enum log_level level;
+	const char *id;	      /* or NULL */
+	const char *category; /* of a trace, or NULL */
+};
+
 atomic_uint log_debug_mask;
 static atomic_uint max_level = LOG_LEVEL_INFO;
 
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-static bool is_journal; /* constant after the first line */
 static _Thread_local bool is_control;
 
 /* Everything below is guarded by the lock, which is held for no system call. */
@@ -57,23 +67,12 @@ static struct {
 	bool started;
 	void (*wake)(void *arg);
 	void *arg;
-	struct line lines[QUEUE_LEN];
+	struct logline lines[QUEUE_LEN];
 	unsigned head; /* counts lines written, free running */
 	unsigned tail; /* counts lines queued */
-	unsigned dropped;
+	unsigned lost;
+	bool is_awaited; /* control will call log_flush() by itself */
 } queue;
-
-/* systemd says in $JOURNAL_STREAM which socket is the journal's. */
-static void look_for_journal(void)
-{
-	const char *stream = getenv("JOURNAL_STREAM");
-	unsigned long long dev, ino;
-	struct stat st;
-
-	is_journal = stream && sscanf(stream, "%llu:%llu", &dev, &ino) == 2 &&
-		     !fstat(STDERR_FILENO, &st) && st.st_dev == dev &&
-		     st.st_ino == ino;
-}
 
 static uint64_t clock_ms(void)
 {
@@ -83,51 +82,67 @@ static uint64_t clock_ms(void)
 	return ts.tv_sec * 1000ULL + ts.tv_nsec / 1000000;
 }
 
-/* A guest's text must not forge lines or drive a terminal. */
-static void mask_controls(char *text, size_t len)
+__attribute__((format(printf, 2, 0))) static void
+append(struct logline *l, const char *fmt, va_list ap)
 {
-	for (size_t i = 0; i < len; i++)
-		if ((unsigned char)text[i] < ' ' || text[i] == 0x7f)
-			text[i] = '?';
-}
+	int n = vsnprintf(l->text + l->len, sizeof(l->text) - l->len, fmt, ap);
 
-static void format(struct line *l, enum log_level level, const char *tag,
-		   const char *fmt, va_list ap)
-{
-	size_t room = sizeof(l->text) - 1, len = 0;
-	int n;
-
-	pthread_once(&once, look_for_journal);
-	if (is_journal)
-		len += snprintf(l->text, room, "<%d>", levels[level].priority);
-	n = snprintf(l->text + len, room - len, "%-5s %s: ", levels[level].name,
-		     tag);
-	len = MIN(len + MAX(n, 0), room - 1);
-	n = vsnprintf(l->text + len, room - len, fmt, ap);
-	len = MIN(len + MAX(n, 0), room - 1);
-	mask_controls(l->text, len);
-	l->text[len++] = '\n';
-	l->len = len;
-}
-
-/* Nobody can be told of an error here. */
-static void write_line(const struct line *l)
-{
-	size_t done = 0;
-
-	while (done < l->len) {
-		ssize_t n = write(STDERR_FILENO, l->text + done, l->len - done);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return;
-		done += n;
+	l->len += (size_t)MAX(n, 0);
+	if (l->len > LOGLINE_TEXT) {
+		l->len = LOGLINE_TEXT;
+		memcpy(l->text + l->len - 3, "...", 3);
 	}
 }
 
+__attribute__((format(printf, 2, 3))) static void put(struct logline *l,
+						      const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	append(l, fmt, ap);
+	va_end(ap);
+}
+
+__attribute__((format(printf, 4, 0))) static void
+format(struct logline *l, const struct kind *k, const char *tag,
+       const char *fmt, va_list ap)
+{
+	clock_gettime(CLOCK_REALTIME, &l->when);
+	l->level = levels[k->level].name;
+	l->priority = levels[k->level].priority;
+	l->id = k->id;
+	l->len = 0;
+	if (k->category)
+		put(l, "%s ", k->category);
+	l->tag_at = l->len;
+	put(l, "%s", tag);
+	l->tag_len = l->len - l->tag_at;
+	put(l, ": ");
+	l->said_at = l->len;
+	append(l, fmt, ap);
+	/* Nobody's text must forge lines or drive a terminal. */
+	printable_text(l->text, l->len);
+}
+
+__attribute__((format(printf, 4, 5))) static void
+format_line(struct logline *l, const struct kind *k, const char *tag,
+	    const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	format(l, k, tag, fmt, ap);
+	va_end(ap);
+}
+
+static void copy_line(struct logline *to, const struct logline *from)
+{
+	memcpy(to, from, offsetof(struct logline, text) + from->len + 1);
+}
+
 /* Returns false when the caller shall write it. */
-static bool enqueue(const struct line *l)
+static bool enqueue(const struct logline *l)
 {
 	void (*wake)(void *arg) = NULL;
 	void *arg = NULL;
@@ -140,16 +155,13 @@ static bool enqueue(const struct line *l)
 		return false;
 	}
 	if (queue.tail - queue.head == QUEUE_LEN) {
-		queue.dropped++;
+		queue.lost++;
 	} else {
 		if (queue.head == queue.tail) {
 			wake = queue.wake;
 			arg = queue.arg;
 		}
-		struct line *to = &queue.lines[queue.tail++ % QUEUE_LEN];
-
-		to->len = l->len;
-		memcpy(to->text, l->text, l->len);
+		copy_line(&queue.lines[queue.tail++ % QUEUE_LEN], l);
 	}
 	pthread_mutex_unlock(&lock);
 	if (wake)
@@ -157,36 +169,89 @@ static bool enqueue(const struct line *l)
 	return true;
 }
 
-static bool dequeue(struct line *l)
+static bool dequeue(struct logline *l)
 {
 	pthread_mutex_lock(&lock);
 	bool found = queue.head != queue.tail;
 
-	if (found) {
-		const struct line *from =
-			&queue.lines[queue.head++ % QUEUE_LEN];
-
-		l->len = from->len;
-		memcpy(l->text, from->text, from->len);
-	}
+	if (found)
+		copy_line(l, &queue.lines[queue.head++ % QUEUE_LEN]);
 	pthread_mutex_unlock(&lock);
 	return found;
 }
 
-static void say(enum log_level level, const char *tag, const char *fmt,
-		va_list ap)
+static void count_lost(unsigned nr)
+{
+	pthread_mutex_lock(&lock);
+	queue.lost += nr;
+	pthread_mutex_unlock(&lock);
+}
+
+static unsigned take_lost(void)
+{
+	pthread_mutex_lock(&lock);
+	unsigned lost = queue.lost;
+
+	queue.lost = 0;
+	pthread_mutex_unlock(&lock);
+	return lost;
+}
+
+/* If that gets lost too, it is said after the next line that does not. */
+static void say_lost(void)
+{
+	const struct kind k = {.level = LOG_LEVEL_WARN};
+	unsigned lost = take_lost();
+	struct logline l;
+
+	if (!lost)
+		return;
+	format_line(&l, &k, "vringd/log",
+		    "%u lines were lost: nobody read them", lost);
+	if (sink_write(&l) < 0)
+		count_lost(lost);
+}
+
+static void write_line(const struct logline *l)
+{
+	if (sink_write(l) < 0)
+		count_lost(1);
+	else
+		say_lost();
+}
+
+static void flush_lines(void)
+{
+	struct logline l;
+
+	while (dequeue(&l))
+		write_line(&l);
+}
+
+__attribute__((format(printf, 3, 0))) static void
+say(const struct kind *k, const char *tag, const char *fmt, va_list ap)
 {
 	int saved = errno;
-	struct line l;
+	struct logline l;
 
-	format(&l, level, tag, fmt, ap);
+	format(&l, k, tag, fmt, ap);
 	if (!enqueue(&l)) {
 		/* What others said before this line stands before it. */
 		if (is_control)
-			log_flush();
+			flush_lines();
 		write_line(&l);
 	}
 	errno = saved;
+}
+
+__attribute__((format(printf, 3, 4))) static void
+say_of(const struct kind *k, const char *tag, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	say(k, tag, fmt, ap);
+	va_end(ap);
 }
 
 static bool is_wanted(enum log_level level)
@@ -194,15 +259,16 @@ static bool is_wanted(enum log_level level)
 	return level <= atomic_load_explicit(&max_level, memory_order_relaxed);
 }
 
-#define DEFINE_LOG(name, level)                                                \
-	void name(const char *tag, const char *fmt, ...)                       \
-	{                                                                      \
-		va_list ap;                                                    \
-		if (!is_wanted(level))                                         \
-			return;                                                \
-		va_start(ap, fmt);                                             \
-		say(level, tag, fmt, ap);                                      \
-		va_end(ap);                                                    \
+#define DEFINE_LOG(name, lvl)                            \
+	void name(const char *tag, const char *fmt, ...) \
+	{                                                \
+		const struct kind k = {.level = (lvl)};  \
+		va_list ap;                              \
+		if (!is_wanted(lvl))                     \
+			return;                          \
+		va_start(ap, fmt);                       \
+		say(&k, tag, fmt, ap);                   \
+		va_end(ap);                              \
 	}
 
 DEFINE_LOG(log_err, LOG_LEVEL_ERR)
@@ -212,49 +278,112 @@ DEFINE_LOG(log_info, LOG_LEVEL_INFO)
 void log_trace(enum log_category category, const char *tag, const char *fmt,
 	       ...)
 {
-	char full[RATELIMIT_TAG * 2];
+	const struct kind k = {
+		.level = LOG_LEVEL_DEBUG,
+		.category = categories[category],
+	};
 	va_list ap;
 
-	snprintf(full, sizeof(full), "%s %s", categories[category], tag);
 	va_start(ap, fmt);
-	say(LOG_LEVEL_DEBUG, full, fmt, ap);
+	say(&k, tag, fmt, ap);
 	va_end(ap);
 }
 
-/* Say how many lines were held back in windows that are over. */
+static struct kind kind_of(unsigned event)
+{
+	return (struct kind){
+		.level = events[event].level,
+		.id = events[event].id,
+	};
+}
+
+/* The words of a format before its first fact or value. */
+static int words_of(const char *fmt)
+{
+	size_t len = strcspn(fmt, "%=");
+
+	while (fmt[len] && len && fmt[len - 1] != ' ')
+		len--;
+	while (len && strchr(" :", fmt[len - 1]))
+		len--;
+	return (int)len;
+}
+
+static void say_skipped_of(const struct ratelimit_skipped *s)
+{
+	const struct kind k = kind_of(s->kind);
+
+	if (!is_wanted(k.level))
+		return;
+	if (s->what)
+		say_of(&k, s->tag, "%.*s: %u more in %u s", words_of(s->what),
+		       s->what, s->nr, MAX(s->ms / 1000, 1u));
+	else
+		log_warn("vringd/log",
+			 "%u lines were left out: too many "
+			 "clients cause too many",
+			 s->nr);
+}
+
+/* Say how many lines were held back in windows that are over, or in all. */
 static void say_skipped(bool all)
 {
-	char tag[RATELIMIT_TAG];
-	unsigned skipped;
+	struct ratelimit_skipped s;
+	bool found;
 
-	for (;;) {
+	do {
 		pthread_mutex_lock(&lock);
-		bool found = ratelimit_collect(&limit, clock_ms(), all, tag,
-					       &skipped);
+		found = ratelimit_collect(&limit, clock_ms(), all, &s);
 		pthread_mutex_unlock(&lock);
-		if (!found)
-			return;
-		log_warn(tag[0] ? tag : "log", "%u more like this", skipped);
+		if (found)
+			say_skipped_of(&s);
+	} while (found);
+}
+
+/* May it be said, as far as its kind goes?  If not, control counts. */
+static bool take(unsigned event, const char *tag, const char *fmt)
+{
+	void (*wake)(void *arg) = NULL;
+	void *arg = NULL;
+
+	if (!is_wanted(events[event].level))
+		return false;
+	pthread_mutex_lock(&lock);
+	bool may = ratelimit_take(&limit, tag, fmt, event, clock_ms());
+
+	if (!may && queue.started && !queue.is_awaited) {
+		queue.is_awaited = true;
+		wake = queue.wake;
+		arg = queue.arg;
 	}
+	pthread_mutex_unlock(&lock);
+	if (wake)
+		wake(arg);
+	return may;
+}
+
+#define SAY_LIMITED(event, tag, fmt)                  \
+	do {                                          \
+		const struct kind k = kind_of(event); \
+		int saved = errno;                    \
+		bool may = take(event, tag, fmt);     \
+		va_list ap;                           \
+		errno = saved;                        \
+		if (!may)                             \
+			break;                        \
+		va_start(ap, fmt);                    \
+		say(&k, tag, fmt, ap);                \
+		va_end(ap);                           \
+	} while (0)
+
+void log_event(enum log_event event, const char *tag, const char *fmt, ...)
+{
+	SAY_LIMITED(event, tag, fmt);
 }
 
 void log_guest(const char *tag, const char *fmt, ...)
 {
-	int saved = errno;
-	va_list ap;
-
-	if (!is_wanted(LOG_LEVEL_WARN))
-		return;
-	say_skipped(false);
-	pthread_mutex_lock(&lock);
-	bool may = ratelimit_take(&limit, tag, fmt, clock_ms());
-	pthread_mutex_unlock(&lock);
-	errno = saved;
-	if (!may)
-		return;
-	va_start(ap, fmt);
-	say(LOG_LEVEL_WARN, tag, fmt, ap);
-	va_end(ap);
+	SAY_LIMITED(LOG_NR_EVENTS, tag, fmt);
 }
 
 void log_set(enum log_level level, unsigned debug)
@@ -331,36 +460,19 @@ void log_start(void (*wake)(void *arg), void *arg)
 	is_control = true;
 }
 
-static unsigned take_dropped(void)
-{
-	pthread_mutex_lock(&lock);
-	unsigned dropped = queue.dropped;
-
-	queue.dropped = 0;
-	pthread_mutex_unlock(&lock);
-	return dropped;
-}
-
-static void flush_lines(void)
-{
-	struct line l;
-
-	while (dequeue(&l))
-		write_line(&l);
-}
-
-void log_flush(void)
+int log_flush(void)
 {
 	int saved = errno;
-	unsigned dropped;
 
 	flush_lines();
-	/* log_warn() comes back here, and finds nothing dropped any more. */
-	dropped = take_dropped();
-	if (dropped)
-		log_warn("log", "%u lines were lost: stderr is too slow",
-			 dropped);
+	say_skipped(false);
+	pthread_mutex_lock(&lock);
+	int due = ratelimit_due(&limit, clock_ms());
+
+	queue.is_awaited = due >= 0;
+	pthread_mutex_unlock(&lock);
 	errno = saved;
+	return MIN(due, RATELIMIT_WINDOW);
 }
 
 void log_stop(void)
@@ -369,6 +481,7 @@ void log_stop(void)
 	pthread_mutex_lock(&lock);
 	queue.started = false;
 	pthread_mutex_unlock(&lock);
-	log_flush();
+	flush_lines();
+	say_lost();
 	is_control = false;
 }

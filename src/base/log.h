@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Lines on stderr: level, tag, text. */
+/* Lines of the log: level, tag, text; who may write them, and how many. */
 #pragma once
 
 #include <stdatomic.h>
@@ -21,7 +21,24 @@ enum log_category {
 	LOG_NR_CATEGORIES,
 };
 
+/* A row of events.def. */
+enum log_event {
+#define EVENT(name, level, id, help) LOG_##name,
+#include "base/events.def"
+#undef EVENT
+	LOG_NR_EVENTS,
+};
+
 /*
+ * Theory of operation: a line
+ *
+ * One line says one thing: "TAG: WHAT KEY=VALUE ...: WHY".  The tag names the
+ * object, "vm1" or "vm1/q2", or a part of the program, "vringd" or
+ * "vringd/worker0".  What happened is said in lower case, without a full stop;
+ * facts follow as keys and values, and after a colon the reason, with what to
+ * do about it where that is known.  The journal's fields come from there, see
+ * journal.h; check-log looks at the rules.
+ *
  * Theory of operation: who writes
  *
  * A stuck stderr, such as a journal that does not read, must not stop a guest's
@@ -31,7 +48,7 @@ enum log_category {
  * and after, and on the control thread always, a line is written at once.
  */
 
-/* Say it.  Keeps errno, so %m works.  Any thread. */
+/* Say it, at the rate at which it comes.  Keeps errno.  Any thread. */
 void log_err(const char *tag, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 void log_warn(const char *tag, const char *fmt, ...)
@@ -40,13 +57,16 @@ void log_info(const char *tag, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
 /*
- * Warn of something that a guest or its VMM can cause as often as it likes: ten
- * lines of one tag and format in ten seconds, then their number.  The number is
- * said with the next warning of this kind, of whatever tag, after those ten
- * seconds, or by log_stop(): an idle daemon is not woken to say it.
+ * Say what has a number, at its level; and warn of something else that a guest
+ * or its VMM can cause.  What they cause may come as often as they like: of one
+ * target and format ten lines are said in ten seconds, then how many more there
+ * were.  While that goes on, the time is twice as long each time, up to ten
+ * minutes.
  *
  * Any thread.
  */
+void log_event(enum log_event event, const char *tag, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 void log_guest(const char *tag, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
@@ -103,8 +123,12 @@ int log_parse_debug(const char *names, unsigned *debug);
  */
 void log_start(void (*wake)(void *arg), void *arg);
 
-/* Write what the others have said.  Control only. */
-void log_flush(void);
+/*
+ * Write what the others have said, and how often what is held back was said.
+ * Returns in how many ms it wants to be called again, or -1 for when it calls
+ * wake() only.  Control only.
+ */
+int log_flush(void);
 
 /* Write all that is left; then all write for themselves.  Control only. */
 void log_stop(void);

@@ -2,81 +2,144 @@
 /* How often something may be said, by key. */
 #include "base/ratelimit.h"
 
+#include <stddef.h>
 #include <string.h>
 
-static bool is_over(const struct ratelimit_key *k, uint64_t now_ms)
-{
-	return now_ms - k->began_ms >= RATELIMIT_WINDOW;
-}
+#include "base/util.h"
 
-static bool is_key(const struct ratelimit_key *k, const char *tag,
-		   const void *what)
+#define PROBES 16 /* places that a key may have */
+#define NEVER  UINT64_MAX
+
+static uint64_t end_of(const struct ratelimit_key *k)
 {
-	return k->count && k->what == what &&
-	       !strncmp(k->tag, tag, sizeof(k->tag) - 1);
+	return k->began_ms + k->window_ms;
 }
 
 /* What was refused is kept until somebody has collected it. */
 static bool is_free(const struct ratelimit_key *k, uint64_t now_ms)
 {
-	return !k->count || (is_over(k, now_ms) && !k->skipped);
+	return !k->what || (now_ms >= end_of(k) && !k->skipped);
+}
+
+/* A tag without what stands behind a slash. */
+static size_t object_len(const char *tag)
+{
+	return MIN(strcspn(tag, "/"), (size_t)RATELIMIT_TAG - 1);
+}
+
+static bool is_key(const struct ratelimit_key *k, const char *tag, size_t len,
+		   const char *what)
+{
+	return k->what == what && !strncmp(k->tag, tag, len) && !k->tag[len];
+}
+
+/* FNV-1a. */
+static unsigned hash(const char *tag, size_t len, const char *what)
+{
+	uint32_t h = 2166136261u ^ (uint32_t)(uintptr_t)what;
+
+	for (size_t i = 0; i < len; i++)
+		h = (h ^ (unsigned char)tag[i]) * 16777619u;
+	return h % RATELIMIT_KEYS;
 }
 
 /* The place of the key, or one that it may have, or NULL. */
 static struct ratelimit_key *find_place(struct ratelimit *r, const char *tag,
-					const void *what, uint64_t now_ms)
+					const char *what, uint64_t now_ms)
 {
 	struct ratelimit_key *place = NULL;
+	size_t len = object_len(tag);
+	unsigned first = hash(tag, len, what);
 
-	for (unsigned i = 0; i < RATELIMIT_KEYS; i++) {
-		struct ratelimit_key *k = &r->keys[i];
+	for (unsigned i = 0; i < PROBES; i++) {
+		struct ratelimit_key *k =
+			&r->keys[(first + i) % RATELIMIT_KEYS];
 
-		if (is_key(k, tag, what))
+		if (is_key(k, tag, len, what))
 			return k;
 		if (!place && is_free(k, now_ms))
 			place = k;
 	}
 	if (place)
-		place->count = 0;
+		place->what = NULL;
 	return place;
 }
 
-bool ratelimit_take(struct ratelimit *r, const char *tag, const void *what,
-		    uint64_t now_ms)
+static void note_due(struct ratelimit *r, uint64_t ms)
+{
+	r->due_ms = MIN(r->due_ms, ms);
+}
+
+bool ratelimit_take(struct ratelimit *r, const char *tag, const char *what,
+		    unsigned kind, uint64_t now_ms)
 {
 	struct ratelimit_key *k = find_place(r, tag, what, now_ms);
 
 	if (!k) {
-		r->skipped_others++;
+		if (!r->skipped_others++)
+			note_due(r, now_ms + RATELIMIT_WINDOW);
 		return false;
 	}
 	if (is_free(k, now_ms)) {
-		*k = (struct ratelimit_key){.what = what, .began_ms = now_ms};
-		strncpy(k->tag, tag, sizeof(k->tag) - 1);
+		*k = (struct ratelimit_key){
+			.what = what,
+			.kind = kind,
+			.window_ms = RATELIMIT_WINDOW,
+			.began_ms = now_ms,
+		};
+		memcpy(k->tag, tag, object_len(tag));
 	}
 	if (k->count == RATELIMIT_BURST) {
-		k->skipped++;
+		if (!k->skipped++)
+			note_due(r, end_of(k));
 		return false;
 	}
 	k->count++;
 	return true;
 }
 
-bool ratelimit_collect(struct ratelimit *r, uint64_t now_ms, bool all,
-		       char tag[RATELIMIT_TAG], unsigned *skipped)
+static void collect_key(struct ratelimit_key *k, uint64_t now_ms,
+			struct ratelimit_skipped *s)
 {
+	*s = (struct ratelimit_skipped){
+		.what = k->what,
+		.kind = k->kind,
+		.nr = k->skipped,
+		.ms = (unsigned)(now_ms - k->began_ms),
+	};
+	memcpy(s->tag, k->tag, sizeof(s->tag));
+	k->window_ms = MIN(2 * k->window_ms, (unsigned)RATELIMIT_WINDOW_MAX);
+	k->began_ms = now_ms;
+	k->count = 0;
+	k->skipped = 0;
+}
+
+bool ratelimit_collect(struct ratelimit *r, uint64_t now_ms, bool all,
+		       struct ratelimit_skipped *s)
+{
+	if (!all && now_ms < r->due_ms)
+		return false;
+	r->due_ms = NEVER;
 	for (unsigned i = 0; i < RATELIMIT_KEYS; i++) {
 		struct ratelimit_key *k = &r->keys[i];
 
-		if (!k->skipped || !(all || is_over(k, now_ms)))
+		if (!k->skipped)
 			continue;
-		memcpy(tag, k->tag, sizeof(k->tag));
-		*skipped = k->skipped;
-		*k = (struct ratelimit_key){0};
-		return true;
+		if (all || now_ms >= end_of(k)) {
+			collect_key(k, now_ms, s);
+			r->due_ms = 0; /* there may be more */
+			return true;
+		}
+		note_due(r, end_of(k));
 	}
-	tag[0] = '\0';
-	*skipped = r->skipped_others;
+	*s = (struct ratelimit_skipped){.nr = r->skipped_others};
 	r->skipped_others = 0;
-	return *skipped;
+	return s->nr > 0;
+}
+
+int ratelimit_due(const struct ratelimit *r, uint64_t now_ms)
+{
+	if (r->due_ms == NEVER)
+		return -1;
+	return r->due_ms > now_ms ? (int)(r->due_ms - now_ms) : 0;
 }

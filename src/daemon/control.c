@@ -235,7 +235,7 @@ static void ask(struct client *cl, const struct command_question *q)
 		start_answer(cl, NULL);
 		return;
 	}
-	log_debug(LOG_CONTROL, "control", "command=%s",
+	log_debug(LOG_CONTROL, "vringd/control", "command=%s",
 		  commands[q->command].word);
 	reply->client = cl;
 	cl->reply = reply;
@@ -354,7 +354,7 @@ static void on_pause_over(struct ev_loop *loop, ev_timer *timer, int revents)
 /* Without the pause, a client that we cannot take would keep the loop busy. */
 static void pause_accepting(struct control *c, int err)
 {
-	log_warn("control", "cannot accept: %s", strerror(-err));
+	log_warn("vringd/control", "cannot accept: %s", strerror(-err));
 	ev_io_stop(c->loop, &c->accept);
 	ev_timer_set(&c->pause, PAUSE_S, 0.);
 	ev_timer_start(c->loop, &c->pause);

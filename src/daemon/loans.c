@@ -171,10 +171,10 @@ static void note_refused(struct loans *l)
 {
 	memcpy(l->why, l->job_why, sizeof(l->why));
 	if (!l->waits)
-		log_warn(l->p.tag,
-			 "waits for its backend, no request is served "
-			 "meanwhile: %s",
-			 l->why);
+		log_event(LOG_BACKEND_TAKEN, l->p.tag,
+			  "waits for its backend, no request is served "
+			  "meanwhile: %s",
+			  l->why);
 	l->claim = CLAIM_NONE;
 	l->waits = true;
 	ev_timer_set(&l->retry, CLAIM_RETRY_S, 0.);
@@ -189,8 +189,9 @@ static void claim_done(struct offload_job *j)
 		note_refused(l);
 	} else {
 		if (l->waits)
-			log_info(l->p.tag, "has its backend path=%s",
-				 l->p.device->backend->name);
+			log_event(LOG_BACKEND_CLAIMED, l->p.tag,
+				  "has its backend path=%s",
+				  l->p.device->backend->name);
 		l->claim = CLAIM_HELD;
 		l->waits = false;
 	}

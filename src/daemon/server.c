@@ -194,11 +194,12 @@ static void begin_session(struct server *s, int fd)
 
 static void let_go(struct server *s, const char *why)
 {
-	struct ucred peer = {.pid = -1};
+	struct ucred peer = {.pid = -1, .uid = (uid_t)-1};
 
 	unixsock_peer(s->held_fd, &peer);
-	log_guest(s->p.tag, "second client pid=%d turned away: %s",
-		  (int)peer.pid, why);
+	log_event(LOG_CLIENT_TURNED_AWAY, s->p.tag,
+		  "second client turned away pid=%d uid=%d: %s", (int)peer.pid,
+		  (int)peer.uid, why);
 	offload_close(s->held_fd);
 	s->held_fd = -1;
 }

@@ -53,7 +53,8 @@ static void set_reason(struct target *t, const char *what, const char *why)
 
 	snprintf(text, sizeof(text), "%s%s%s", what, *why ? ": " : "", why);
 	if (strcmp(text, t->reason))
-		log_err(t->name, "%s", text);
+		log_event(LOG_TARGET_FAILED, t->name,
+			  "cannot be served as configured: %s", text);
 	memcpy(t->reason, text, sizeof(text));
 }
 
@@ -334,9 +335,9 @@ static void start_serving(struct target *t)
 	t->state = TARGET_OPEN;
 	t->reason[0] = '\0';
 	server_start(t->server);
-	log_info(t->name, "listening socket=%s backend=%s size=%llu",
-		 t->sock.path, t->backend->name,
-		 (unsigned long long)t->backend->info.size);
+	log_event(LOG_TARGET_LISTENING, t->name,
+		  "listening socket=%s backend=%s size=%llu", t->sock.path,
+		  t->backend->name, (unsigned long long)t->backend->info.size);
 }
 
 static void open_done(struct offload_job *j)

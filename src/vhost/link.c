@@ -106,9 +106,10 @@ static void send_ack(struct link *l, uint64_t status)
 /* The line about a message that failed. */
 static void log_failure(struct link *l, const char *what)
 {
-	log_guest(l->tag, "%s from client pid %d refused%s: %s",
+	log_event(LOG_MESSAGE_REFUSED, l->tag,
+		  "message refused%s message=%s pid=%d: %s", what,
 		  proto_name(l->msg.header.request), l->session->creds.pid,
-		  what, l->session->why.text);
+		  l->session->why.text);
 }
 
 /* Tell the front-end if it can be told, or end the session. */
@@ -348,8 +349,9 @@ int link_open(struct session *s, int fd)
 	s->link = l;
 	s->answer = answer;
 	s->end_link = end_link;
-	log_info(l->tag, "client connected pid=%d uid=%u", s->creds.pid,
-		 s->creds.uid);
+	log_event(LOG_CLIENT_CONNECTED, l->tag,
+		  "client connected pid=%d uid=%u", s->creds.pid,
+		  s->creds.uid);
 	update_watchers(l);
 	return 0;
 }

@@ -22,7 +22,7 @@ struct queue {
 	/* constant */
 	struct worker *home;
 	unsigned index;
-	char tag[64];
+	char tag[80];
 
 	/* home only */
 	enum queue_state state;
@@ -86,7 +86,8 @@ static void set_broken(struct queue *q, const char *why)
 		return;
 	q->is_broken = true;
 	snprintf(q->why, sizeof(q->why), "%s", why);
-	log_guest(q->tag, "broken, guest must reset: %s", q->why);
+	log_event(LOG_QUEUE_BROKEN, q->tag, "broken, guest must reset: %s",
+		  q->why);
 	counters_add(&q->user.counters->broken, 1);
 	if (q->err)
 		call_send(q->err, q->worker);

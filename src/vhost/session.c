@@ -305,12 +305,13 @@ static void say_started(struct session *s)
 	if (s->said_started)
 		return;
 	s->said_started = true;
-	log_info(s->p.tag,
-		 "session started features=0x%llx protocol-features=0x%llx "
-		 "memory=%lluMiB pid=%d",
-		 (unsigned long long)s->features,
-		 (unsigned long long)s->peer.protocol_features,
-		 (unsigned long long)memmap_bytes(s->map) >> 20, s->creds.pid);
+	log_event(LOG_SESSION_STARTED, s->p.tag,
+		  "session started features=0x%llx protocol-features=0x%llx "
+		  "memory=%lluMiB pid=%d",
+		  (unsigned long long)s->features,
+		  (unsigned long long)s->peer.protocol_features,
+		  (unsigned long long)memmap_bytes(s->map) >> 20,
+		  s->creds.pid);
 }
 
 /* A write under way that the front-end does not take was cancelled. */

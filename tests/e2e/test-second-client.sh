@@ -16,7 +16,7 @@ wait_until "the first client is served" sh -c \
 	"'$VRINGCTL' --socket '$control' status | grep -q 'connected.*1'"
 "$VRINGBENCH" --socket "$T/mem.sock" --rw randread --bs 4k --time 1 &&
 	fail "the second client was served beside the first"
-logged "mem: second client pid=[0-9]+ turned away" ||
+logged "mem: second client turned away pid=[0-9]+" ||
 	fail "nobody says who was turned away"
 wait "$first" || fail "the first client was disturbed"
 "$VRINGBENCH" --socket "$T/mem.sock" --rw randread --bs 4k --time 1 ||

@@ -1,17 +1,23 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* base/log: format, levels, who writes, limits. */
+/* base/log: format, levels, who writes, limits; base/sink: where to. */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "base/journal.h"
 #include "base/log.h"
+#include "base/logline.h"
 
 static int out = -1; /* where we read what was written to stderr */
 static char text[1 << 20];
@@ -155,7 +161,23 @@ Test(log, cuts_long_lines)
 	cr_assert_lt(strlen(text), 2 * 1024 + 1);
 }
 
-Test(log, gives_the_journal_its_priorities)
+/* A line's end is not lost unseen, and no character is cut in two. */
+Test(log, says_where_it_cut)
+{
+	char longer[LOGLINE_TEXT + 1];
+
+	for (int i = 0; i < LOGLINE_TEXT; i += 2)
+		memcpy(longer + i, "\303\244", 2);
+	longer[LOGLINE_TEXT] = '\0';
+	log_info("a", "%s", longer);
+	log_info("ab", "%s", longer);
+	cr_assert_eq(count_lines(said()), 2);
+	cr_assert_not_null(strstr(text, "\303\244...\n"));
+	cr_assert_not_null(strstr(text, "\303\244?...\n"));
+}
+
+/* As systemd does when stderr is a stream to the journal. */
+static void pretend_stream(void)
 {
 	struct stat st;
 	char stream[64];
@@ -164,9 +186,106 @@ Test(log, gives_the_journal_its_priorities)
 	snprintf(stream, sizeof(stream), "%llu:%llu",
 		 (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
 	setenv("JOURNAL_STREAM", stream, 1);
+	journal_path = "/nonexistent/socket";
+}
+
+Test(log, gives_a_stream_to_the_journal_its_priorities)
+{
+	pretend_stream();
 	log_err("a", "b");
 	log_info("a", "b");
-	cr_assert_str_eq(said(), "<3>err   a: b\n<6>info  a: b\n");
+	cr_assert_str_eq(said(), "<3>a: b\n<6>a: b\n");
+}
+
+/* A datagram socket in the journal's place; returns its descriptor. */
+static int pretend_journal(char dir[], struct sockaddr_un *a)
+{
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	cr_assert_not_null(mkdtemp(dir));
+	*a = (struct sockaddr_un){.sun_family = AF_UNIX};
+	snprintf(a->sun_path, sizeof(a->sun_path), "%s/socket", dir);
+	cr_assert_eq(bind(fd, (struct sockaddr *)a, sizeof(*a)), 0);
+	journal_path = a->sun_path;
+	return fd;
+}
+
+static const char *received(int fd)
+{
+	ssize_t n = recv(fd, text, sizeof(text) - 1, 0);
+
+	text[n < 0 ? 0 : n] = '\0';
+	return text;
+}
+
+Test(log, sends_the_journal_lines_with_fields)
+{
+	char dir[] = "/tmp/vrlog.XXXXXX";
+	struct sockaddr_un a;
+
+	pretend_stream();
+
+	int fd = pretend_journal(dir, &a);
+
+	log_event(LOG_CLIENT_CONNECTED, "vm1", "client connected pid=%d", 7);
+	cr_assert_str_eq(received(fd),
+			 "PRIORITY=6\n"
+			 "SYSLOG_FACILITY=3\n"
+			 "SYSLOG_IDENTIFIER=vringd\n"
+			 "MESSAGE=vm1: client connected pid=7\n"
+			 "MESSAGE_ID=6fcc9a49b9a24e34a65e94a91397c673\n"
+			 "TARGET=vm1\n"
+			 "PEER_PID=7\n");
+	log_warn("vm1/q3", "broken");
+	cr_assert_not_null(strstr(received(fd), "\nTARGET=vm1\nQUEUE=3\n"));
+	cr_assert_str_eq(said(), "");
+
+	/* A journal that was started anew has another socket. */
+	close(fd);
+	unlink(a.sun_path);
+	log_err("a", "on its own");
+	cr_assert_str_eq(said(), "<3>a: on its own\n");
+	rmdir(dir);
+
+	char again[] = "/tmp/vrlog.XXXXXX";
+
+	fd = pretend_journal(again, &a);
+	log_err("a", "back");
+	cr_assert_not_null(strstr(received(fd), "MESSAGE=a: back\n"));
+	cr_assert_str_eq(said(), "");
+	close(fd);
+	unlink(a.sun_path);
+	rmdir(again);
+}
+
+/* The queue of a socket is short; the test would time out if we waited. */
+Test(log, does_not_wait_for_a_journal_that_reads_nothing, .timeout = 20)
+{
+	char dir[] = "/tmp/vrlog.XXXXXX";
+	struct sockaddr_un a;
+	unsigned nr = 0;
+
+	pretend_stream();
+
+	int fd = pretend_journal(dir, &a);
+
+	for (int i = 0; i < 3000; i++)
+		log_info("a", "%d", i);
+	while (received(fd)[0])
+		nr++;
+	cr_assert_gt(nr, 0);
+	cr_assert_lt(nr, 3000);
+	log_info("a", "at last");
+	cr_assert_not_null(strstr(received(fd), "MESSAGE=a: at last\n"));
+
+	char lost[64];
+
+	snprintf(lost, sizeof(lost), "%u lines were lost: nobody", 3000 - nr);
+	cr_assert_not_null(strstr(received(fd), lost), "%s: %s", lost, text);
+	cr_assert_str_eq(said(), "");
+	close(fd);
+	unlink(a.sun_path);
+	rmdir(dir);
 }
 
 Test(log, is_not_fooled_by_an_inherited_journal_stream)
@@ -229,24 +348,89 @@ Test(log, counts_what_it_had_no_room_for)
 	run_thread(say_thousand);
 	log_flush();
 	cr_assert_eq(count_lines(said()), 257);
-	cr_assert_not_null(strstr(text, "warn  log: 744 lines were lost"));
+	cr_assert_not_null(strstr(text, "vringd/log: 744 lines were lost"));
 	log_stop();
 	cr_assert_str_eq(said(), "");
 }
 
-/* The test would time out if a worker wrote. */
-Test(log, never_blocks_a_worker_on_a_stuck_stderr, .timeout = 10)
+static void fill_stderr(void)
 {
 	char page[4096] = "";
 	struct pollfd full = {.fd = STDERR_FILENO, .events = POLLOUT};
 
 	while (poll(&full, 1, 0) == 1)
 		cr_assert_gt(write(STDERR_FILENO, page, sizeof(page)), 0);
+}
+
+/* The test would time out if a worker wrote. */
+Test(log, never_blocks_a_worker_on_a_stuck_stderr, .timeout = 10)
+{
+	fill_stderr();
 	log_start(count_wake, NULL);
 	run_thread(say_thousand);
 	said();
 	log_stop();
 	cr_assert_eq(count_lines(said()), 257);
+}
+
+/* It waits a little, once; then no more until somebody reads. */
+Test(log, gives_control_back_when_stderr_is_stuck, .timeout = 20)
+{
+	fill_stderr();
+	log_start(count_wake, NULL);
+	for (int i = 0; i < 1000; i++)
+		log_info("a", "%d", i);
+	said();
+	log_info("a", "at last");
+	cr_assert_str_eq(said(), "info  a: at last\n"
+				 "warn  vringd/log: 1000 lines were lost: "
+				 "nobody read them\n");
+	log_stop();
+	cr_assert_str_eq(said(), "");
+}
+
+Test(log, survives_a_closed_stderr)
+{
+	close(STDERR_FILENO);
+	log_info("a", "b");
+	log_start(count_wake, NULL);
+	log_info("a", "b");
+	log_stop();
+}
+
+Test(log, survives_a_reader_that_left)
+{
+	signal(SIGPIPE, SIG_IGN);
+	close(out);
+	log_info("a", "b");
+}
+
+/* Time, level, text: "2026-11-22T14:03:05+0100 info  a: b". */
+Test(log, stamps_lines_of_a_file)
+{
+	char path[] = "/tmp/vrlog.XXXXXX";
+	int fd = mkstemp(path);
+	struct tm tm = {0};
+
+	setenv("TZ", "XXX-5", 1);
+	cr_assert_eq(dup2(fd, STDERR_FILENO), STDERR_FILENO);
+
+	time_t before = time(NULL);
+
+	log_info("a", "b");
+	cr_assert_gt(pread(fd, text, sizeof(text), 0), 0);
+
+	const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
+
+	cr_assert_str_eq(rest, "+0500 info  a: b\n");
+	cr_assert_leq(before, timegm(&tm) - 5 * 3600);
+	cr_assert_geq(time(NULL), timegm(&tm) - 5 * 3600);
+	unlink(path);
+}
+
+static bool has(const char *line)
+{
+	return strstr(text, line) != NULL;
 }
 
 Test(log, limits_what_guests_can_cause)
@@ -257,5 +441,53 @@ Test(log, limits_what_guests_can_cause)
 	log_guest("vm2/q0", "other");
 	cr_assert_str_eq(said(), "warn  vm2/q0: other\n");
 	log_stop();
-	cr_assert_str_eq(said(), "warn  vm1/q0: 990 more like this\n");
+	cr_assert_str_eq(said(), "warn  vm1: broken: 990 more in 1 s\n");
+}
+
+Test(log, limits_events_and_keeps_their_level)
+{
+	for (int i = 0; i < 12; i++) {
+		log_event(LOG_CLIENT_CONNECTED, "vm1",
+			  "client connected pid=%d uid=%d", i, i);
+		log_event(LOG_CLIENT_LEFT, "vm1", "client left pid=%d", i);
+		log_guest("vm1", "q%d cannot start", i);
+	}
+	cr_assert_eq(count_lines(said()), 30);
+	log_stop();
+	said();
+	cr_assert_eq(count_lines(text), 3);
+	cr_assert(has("info  vm1: client connected: 2 more in 1 s\n"));
+	cr_assert(has("info  vm1: client left: 2 more in 1 s\n"));
+}
+
+/* However many queues a guest has. */
+Test(log, limits_a_target_and_not_a_queue)
+{
+	char tag[16];
+
+	for (int i = 0; i < 256; i++) {
+		snprintf(tag, sizeof(tag), "vm1/q%d", i);
+		log_guest(tag, "broken: %d", i);
+	}
+	cr_assert_eq(count_lines(said()), 10);
+}
+
+/* So that what was held back is said when the guest has become quiet. */
+Test(log, wakes_control_once_to_say_how_many_more)
+{
+	log_start(count_wake, NULL);
+	cr_assert_eq(log_flush(), -1);
+	for (int i = 0; i < 10; i++)
+		log_guest("vm1", "broken: %d", i);
+	cr_assert_eq(wakes, 0);
+	for (int i = 0; i < 100; i++)
+		log_guest("vm1", "broken: %d", i);
+	cr_assert_eq(wakes, 1);
+
+	int ms = log_flush();
+
+	cr_assert(ms > 0 && ms <= 10000, "%d", ms);
+	log_guest("vm1", "broken");
+	cr_assert_eq(wakes, 1);
+	log_stop();
 }
