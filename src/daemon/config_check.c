@@ -277,11 +277,22 @@ static void check_required(const struct check *ck, unsigned i)
 				 config_keys[id].name);
 }
 
+/* Whoever reads the log must see whom a line is about. */
+static void check_name(const struct check *ck, unsigned i)
+{
+	const char *name = ck->config->targets[i].name;
+
+	if (name && !strcmp(name, "vringd"))
+		complain(ck, false, i, CONFIG_KEY_TARGET_name,
+			 "vringd is what the daemon calls itself in its log");
+}
+
 static void check_target(const struct check *ck, unsigned i)
 {
 	const struct config_target *t = &ck->config->targets[i];
 
 	check_required(ck, i);
+	check_name(ck, i);
 	check_backend(ck, i);
 	check_cpus(ck, i);
 	check_limits(ck, i);

@@ -31,7 +31,7 @@ struct worker {
 	unsigned io_workers;
 	bool has_io_cpus;
 	cpu_set_t io_cpus;
-	char tag[16];
+	char tag[24];
 	struct uring *io_ring;
 	int epfd;
 	bool has_thread; /* main's */
@@ -218,7 +218,7 @@ int worker_new(struct worker **out, const struct worker_params *p)
 	w->has_io_cpus = p->io_cpus;
 	if (p->io_cpus)
 		w->io_cpus = *p->io_cpus;
-	snprintf(w->tag, sizeof(w->tag), "worker%u", p->id);
+	snprintf(w->tag, sizeof(w->tag), "vringd/worker%u", p->id);
 	w->epfd = -1;
 	w->alarms.fd = -1;
 	sem_init(&w->started, 0, 0);

@@ -468,6 +468,14 @@ Test(config, reports_targets_in_conflict_with_both_places)
 	       "f:3:18: targets[0].socket: /x/a.sock is the control socket\n");
 }
 
+Test(config, keeps_the_name_that_the_log_has_for_us)
+{
+	refuse("targets: [{name: vringd, backend: /a}]",
+	       "f:1:18: targets[0].name: vringd is what the daemon calls "
+	       "itself in its log\n");
+	config_put(accept("targets: [{name: worker0, backend: /a}]"));
+}
+
 Test(config, lets_targets_share_a_backend_only_on_purpose)
 {
 	refuse("targets: [{name: a, backend: /a}, {name: b, backend: /a}]",
