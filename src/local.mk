@@ -67,6 +67,8 @@ libvringd_a_SOURCES = \
 	src/daemon/config.h \
 	src/daemon/config_check.c \
 	src/daemon/config_check.h \
+	src/daemon/config_disks.c \
+	src/daemon/config_disks.h \
 	src/daemon/config_errors.c \
 	src/daemon/config_errors.h \
 	src/daemon/config_keys.c \

@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "daemon/config.h"
+#include "daemon/config_disks.h"
 #include "daemon/config_print.h"
 #include "daemon/options.h"
 #include "daemon/report.h"
@@ -65,6 +66,10 @@ static struct config *load(const struct options *o)
 	struct config *config = NULL;
 	int ret = config_load(o->config, &config, &errs);
 
+	if (ret == 0)
+		ret = config_disks_check(config, &errs);
+	if (ret == 0 && o->check)
+		config_disks_warn(config, &errs);
 	config_errors_print(&errs, stderr);
 	config_errors_fini(&errs);
 	return ret < 0 ? NULL : config;

@@ -100,6 +100,7 @@ unit_tests_SOURCES = \
 	tests/unit/daemon/test_clients.c \
 	tests/unit/daemon/test_clients_qemu.c \
 	tests/unit/daemon/test_config.c \
+	tests/unit/daemon/test_config_disks.c \
 	tests/unit/daemon/test_control.c \
 	tests/unit/daemon/test_include.c \
 	tests/unit/daemon/test_options.c \
@@ -207,6 +208,7 @@ lint_tests = \
 # The real daemon, driven from outside.
 e2e_tests = \
 	tests/e2e/test-claim-one-daemon.sh \
+	tests/e2e/test-config-is-checked.sh \
 	tests/e2e/test-failed-target-is-retried.sh \
 	tests/e2e/test-idle-workers-sleep.sh \
 	tests/e2e/test-killed-clients-leave-nothing.sh \

@@ -31,16 +31,24 @@ int inuse_identify(int fd, struct backend_id *id)
 	return 0;
 }
 
+int inuse_identify_path(const char *path, struct backend_id *id)
+{
+	struct stat st;
+
+	if (stat(path, &st))
+		return -errno;
+	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
+		return -ENOTBLK;
+	set_id(id, &st);
+	return 0;
+}
+
 /* Would using the thing at @path be using @id? */
 static bool path_overlaps(const char *path, const struct backend_id *id)
 {
 	struct backend_id other;
-	struct stat st;
 
-	if (stat(path, &st))
-		return false;
-	set_id(&other, &st);
-	if (other.is_block != id->is_block)
+	if (inuse_identify_path(path, &other) || other.is_block != id->is_block)
 		return false;
 	if (id->is_block)
 		return sysblock_overlap(other.dev, id->dev);

@@ -20,3 +20,9 @@ bool inuse_by_process(const struct backend_id *id, char *buf, size_t len);
 
 /* The identity of what was opened.  Returns 0 or -errno. */
 int inuse_identify(int fd, struct backend_id *id);
+
+/*
+ * The identity of the file or block device at @path.  Returns 0; -ENOTBLK when
+ * it is something else; or another -errno.  May block.
+ */
+int inuse_identify_path(const char *path, struct backend_id *id);

@@ -124,6 +124,7 @@ static int complete_target(const struct check *ck, unsigned i)
 		t->socket_mode = c->socket_mode;
 	if (!t->seg_max)
 		t->seg_max = MIN(most_segments(t), 254U);
+	t->backend.place = place_of(ck, i, CONFIG_KEY_BACKEND_path);
 	t->read_only |= t->backend.read_only;
 	t->backend.read_only = t->read_only;
 	/* Without a name the target is wrong anyway. */
@@ -323,13 +324,10 @@ static int compare_uses(const void *a, const void *b)
 	return x->target < y->target ? -1 : x->target > y->target;
 }
 
-/* May both targets use the same backend? */
-static bool can_share(const struct config *c, unsigned a, unsigned b)
+bool config_check_can_share(const struct config_backend *a,
+			    const struct config_backend *b)
 {
-	const struct config_backend *x = &c->targets[a].backend;
-	const struct config_backend *y = &c->targets[b].backend;
-
-	return (x->read_only && y->read_only) || (x->shared && y->shared);
+	return (a->read_only && b->read_only) || (a->shared && b->shared);
 }
 
 static void report_use(const struct check *ck, const struct use *use,
@@ -346,10 +344,14 @@ static void report_use(const struct check *ck, const struct use *use,
 		 "%s is already that of targets[%u] at " CONFIG_PLACE_FMT "%s",
 		 use->text, ck->config->targets[first->target].index,
 		 CONFIG_PLACE_ARGS(p),
-		 id == CONFIG_KEY_BACKEND_path
-			 ? "; to share it, both must be read-only or say "
-			   "shared: true"
-			 : "");
+		 id == CONFIG_KEY_BACKEND_path ? "; " CONFIG_CHECK_SHARING
+					       : "");
+}
+
+static const struct config_backend *backend_of(const struct check *ck,
+					       const struct use *use)
+{
+	return &ck->config->targets[use->target].backend;
 }
 
 /* Reports each of the @n equal uses that is at odds with an earlier one. */
@@ -359,8 +361,8 @@ static void check_equals(const struct check *ck, const struct use *uses,
 	for (size_t i = 1; i < n; i++) {
 		for (size_t j = 0; j < i; j++) {
 			if (id == CONFIG_KEY_BACKEND_path &&
-			    can_share(ck->config, uses[i].target,
-				      uses[j].target))
+			    config_check_can_share(backend_of(ck, &uses[i]),
+						   backend_of(ck, &uses[j])))
 				continue;
 			report_use(ck, &uses[i], &uses[j], id);
 			break;

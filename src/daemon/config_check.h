@@ -10,6 +10,14 @@ struct config_places {
 	bool bad[CONFIG_KEYS]; /* given, but the value is no use */
 };
 
+/* How one disk may be that of two targets, for the end of a message. */
+#define CONFIG_CHECK_SHARING \
+	"to share it, both must be read-only or say shared: true"
+
+/* Returns whether two targets may have one disk as their backend. */
+bool config_check_can_share(const struct config_backend *a,
+			    const struct config_backend *b);
+
 /*
  * Fills what follows from other keys, then checks keys against each other.
  * @top has the places of the file's own keys, @targets those of each target.

@@ -39,6 +39,7 @@ enum config_memory_files {
 
 /* Where the bytes of a target are. */
 struct config_backend {
+	struct config_place place; /* of the path, if there is one */
 	enum config_kind kind;
 	char *path;	     /* file only, else NULL; absolute */
 	uint64_t size;	     /* mem and null only, else 0 */

@@ -2,8 +2,10 @@
 #include "loopdev.h"
 
 #include <fcntl.h>
+#include <linux/blkpg.h>
 #include <linux/fs.h>
 #include <linux/loop.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -44,5 +46,31 @@ int loopdev_open(const char *path, unsigned block_size, char *name)
 		close(control);
 	if (file >= 0)
 		close(file);
+	return fd;
+}
+
+static bool add_partition(int fd, int number, long long start_byte)
+{
+	struct blkpg_partition part = {.pno = number, .start = start_byte,
+				       .length = 4 << 20};
+	struct blkpg_ioctl_arg arg = {.op = BLKPG_ADD_PARTITION,
+				      .datalen = sizeof(part), .data = &part};
+
+	return ioctl(fd, BLKPG, &arg) == 0;
+}
+
+int loopdev_open_partitions(const char *path, char *name)
+{
+	int fd = loopdev_open(path, 512, name);
+	char second[40];
+
+	if (fd >= 0 && (!add_partition(fd, 1, 1 << 20) ||
+			!add_partition(fd, 2, 8 << 20))) {
+		close(fd);
+		return -1;
+	}
+	snprintf(second, sizeof(second), "%sp2", name);
+	for (int i = 0; fd >= 0 && i < 50 && access(second, F_OK); i++)
+		usleep(20000);
 	return fd;
 }

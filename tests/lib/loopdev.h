@@ -9,3 +9,9 @@
  * loop devices.
  */
 int loopdev_open(const char *path, unsigned block_size, char *name);
+
+/*
+ * As loopdev_open() with blocks of 512 bytes, and with two partitions of 4 MiB
+ * each, NAMEp1 and NAMEp2.  The file has 16 MiB.
+ */
+int loopdev_open_partitions(const char *path, char *name);
