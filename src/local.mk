@@ -58,6 +58,8 @@ libvringd_a_SOURCES = \
 	src/ctl/ask.h \
 	src/ctl/complain.c \
 	src/ctl/complain.h \
+	src/ctl/iostat.c \
+	src/ctl/iostat.h \
 	src/ctl/print.c \
 	src/ctl/print.h \
 	src/daemon/command.c \

@@ -5,6 +5,7 @@
 #include "ctl/args.h"
 #include "ctl/ask.h"
 #include "ctl/complain.h"
+#include "ctl/iostat.h"
 #include "ctl/print.h"
 
 static void print_json(struct json_object *result)
@@ -14,39 +15,30 @@ static void print_json(struct json_object *result)
 				JSON_C_TO_STRING_NOSLASHESCAPE));
 }
 
-/* Returns how to exit: as the daemon says, or because it said no. */
-static int print_answer(const struct args *a, struct json_object *answer)
+static int ask_and_print(const struct args *a)
 {
-	if (!json_object_get_boolean(json_object_object_get(answer, "ok"))) {
-		struct json_object *why =
-			json_object_object_get(answer, "error");
+	struct json_object *result;
+	int code, status = ask(a, &result, &code);
 
-		return complain(COMPLAIN_REFUSED, "%s",
-				print_format("", why).text);
-	}
-
-	struct json_object *result = json_object_object_get(answer, "result");
-
+	if (status)
+		return status;
 	if (a->json)
 		print_json(result);
 	else
 		print_result(result);
-	if (fflush(stdout))
-		return complain(COMPLAIN_UNASKED, "cannot write: %m");
-	return json_object_get_int(json_object_object_get(answer, "status"));
+	json_object_put(result);
+	return fflush(stdout) ? complain(COMPLAIN_UNASKED, "cannot write: %m")
+			      : code;
 }
 
 int main(int argc, char **argv)
 {
-	struct json_object *answer = NULL;
 	struct args a;
 	int status;
 
 	if (!args_parse(&a, argc, argv, &status))
 		return status;
-	status = ask(&a, &answer);
-	if (!status)
-		status = print_answer(&a, answer);
-	json_object_put(answer);
-	return status;
+	if (a.value[ARGUMENT_interval] || a.value[ARGUMENT_count])
+		return iostat_run(&a);
+	return ask_and_print(&a);
 }

@@ -13,6 +13,7 @@
 
 #include "base/unixsock.h"
 #include "ctl/complain.h"
+#include "ctl/print.h"
 #include "daemon/control.h"
 
 #define CONNECT_MS 5000
@@ -145,7 +146,8 @@ static int read_answer(int fd, int limit_ms, struct json_tokener *tok,
 	}
 }
 
-int ask(const struct args *a, struct json_object **answer)
+/* Returns an exit status, and the answer if that is 0. */
+static int ask_daemon(const struct args *a, struct json_object **answer)
 {
 	int fd = unixsock_connect(a->socket, CONNECT_MS);
 
@@ -167,4 +169,27 @@ int ask(const struct args *a, struct json_object **answer)
 		return complain(COMPLAIN_UNASKED, "no answer from vringd: %s",
 				strerror(-err));
 	return 0;
+}
+
+int ask(const struct args *a, struct json_object **result, int *status)
+{
+	struct json_object *answer = NULL, *why, *ok, *code;
+	int ret = ask_daemon(a, &answer);
+
+	if (ret)
+		return ret;
+	ok = json_object_object_get(answer, "ok");
+	why = json_object_object_get(answer, "error");
+	code = json_object_object_get(answer, "status");
+	if (json_object_get_boolean(ok)) {
+		*result = json_object_get(
+			json_object_object_get(answer, "result"));
+		if (status)
+			*status = json_object_get_int(code);
+	} else {
+		ret = complain(COMPLAIN_REFUSED, "%s",
+			       print_format("error", why).text);
+	}
+	json_object_put(answer);
+	return ret;
 }

@@ -40,6 +40,14 @@ static void add_bool(struct json_object *o, const char *key, bool value)
 	json_object_object_add(o, key, json_object_new_boolean(value));
 }
 
+static uint64_t now_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000ULL + ts.tv_nsec / 1000;
+}
+
 static const char *kind_name(const struct config_backend *b)
 {
 	static const char *const names[] = {
@@ -229,13 +237,31 @@ static struct json_object *latency_of(const struct counters *c)
 	return a;
 }
 
-static struct json_object *stats_of(const struct target_facts *f)
+/* How many workers serve it at the moment. */
+static unsigned nr_workers_of(const struct report *r,
+			      const struct target_facts *f)
+{
+	unsigned n = 0;
+
+	for (unsigned w = 0; w < r->src->nr_workers; w++)
+		for (unsigned i = 0; i < f->served.nr_queues; i++)
+			if (f->served.queues[i].facts.worker == w) {
+				n++;
+				break;
+			}
+	return n;
+}
+
+static struct json_object *stats_of(const struct report *r,
+				    const struct target_facts *f)
 {
 	struct json_object *o = json_object_new_object();
 	struct counters sum;
 
 	target_counters(f->target, &sum);
 	add_str(o, "name", target_config(f->target)->name);
+	add_u64(o, "counted_us", now_us() - r->src->started * 1000000ULL);
+	add_u64(o, "workers", nr_workers_of(r, f));
 	json_object_object_add(o, "counters", control_counters(&sum));
 	json_object_object_add(o, "latency", latency_of(&sum));
 	return o;
@@ -246,7 +272,7 @@ static struct json_object *make_stats(const struct report *r)
 	struct json_object *a = json_object_new_array_ext(r->nr);
 
 	for (unsigned i = 0; i < r->nr; i++)
-		json_object_array_add(a, stats_of(&r->items[i].facts));
+		json_object_array_add(a, stats_of(r, &r->items[i].facts));
 	return a;
 }
 
@@ -285,14 +311,6 @@ static struct json_object *workers_of(const struct report *r)
 	return a;
 }
 
-static time_t now_s(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec;
-}
-
 static struct json_object *make_status(const struct report *r)
 {
 	struct json_object *o = json_object_new_object();
@@ -309,7 +327,7 @@ static struct json_object *make_status(const struct report *r)
 	}
 	add_str(o, "version", PACKAGE_VERSION);
 	add_u64(o, "pid", getpid());
-	add_u64(o, "uptime_s", now_s() - r->src->started);
+	add_u64(o, "uptime_s", now_us() / 1000000 - r->src->started);
 	json_object_object_add(o, "workers", workers_of(r));
 	add_u64(o, "targets", r->nr);
 	add_u64(o, "connected", connected);

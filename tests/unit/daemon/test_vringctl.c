@@ -61,11 +61,30 @@ static void answer_show(void *ctx, const struct command_args *args,
 			    "\"features\":4096,\"queues\":[]}}");
 }
 
+/* Each second a hundred reads of 4 KiB, which take 2 ms. */
+static void answer_interval(struct control_reply *reply)
+{
+	static unsigned n;
+	char text[256];
+
+	n++;
+	snprintf(text, sizeof(text),
+		 "[{\"name\":\"a\",\"counted_us\":%u,\"workers\":1,"
+		 "\"counters\":{\"reads\":%u,\"read_bytes\":%u,"
+		 "\"read_us\":%u,\"weighted_us\":%u,\"busy_us\":%u}}]",
+		 n * 1000000, n * 100, n * 409600, n * 200000, n * 200000,
+		 n * 150000);
+	answer_json(reply, text);
+}
+
 static void answer_stats(void *ctx, const struct command_args *args,
 			 struct control_reply *reply)
 {
 	(void)ctx;
-	(void)args;
+	if (args->target) {
+		answer_interval(reply);
+		return;
+	}
 	answer_json(reply, "[{\"name\":\"a\",\"counters\":{\"reads\":5,"
 			   "\"read_bytes\":20480,\"read_us\":999},"
 			   "\"latency\":[{\"op\":\"read\",\"p50_us\":20000,"
@@ -245,6 +264,25 @@ Test(vringctl, prints_json)
 	       "    \"read_only\": true\n"
 	       "  }\n"
 	       "]\n");
+}
+
+#define TITLES                                                          \
+	"TARGET        r/s       rkB/s  r_await        w/s       wkB/s" \
+	"  w_await      f/s  f_await      d/s  aqu-sz  %util\n"
+#define LINE                                                            \
+	"a          100.00      400.00     2.00       0.00        0.00" \
+	"     0.00     0.00     0.00     0.00    0.20  15.00\n"
+
+Test(vringctl, reports_each_interval)
+{
+	expect("stats -i .01 -n 2 a", 0, TITLES LINE LINE);
+	expect("stats --count 1 a", 0, TITLES LINE);
+	expect_part("-j stats -i 0.01 -n 1 a", 0,
+		    "\"targets\":[{\"name\":\"a\",\"reads_per_s\":100.000,");
+	expect("stats -i 0 a", 3, "vringctl: 0 is no number of seconds\n");
+	expect("stats -i 1s a", 3, "vringctl: 1s is no number of seconds\n");
+	expect("stats -n 0 a", 3, "vringctl: 0 is no number of reports\n");
+	expect("list -n 1", 3, "vringctl: list takes no --count\n");
 }
 
 Test(vringctl, takes_options_before_and_after_the_command)
