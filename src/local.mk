@@ -86,6 +86,8 @@ libvringd_a_SOURCES = \
 	src/daemon/keys.def \
 	src/daemon/loans.c \
 	src/daemon/loans.h \
+	src/daemon/member.c \
+	src/daemon/member.h \
 	src/daemon/options.c \
 	src/daemon/options.def \
 	src/daemon/options.h \
@@ -97,8 +99,14 @@ libvringd_a_SOURCES = \
 	src/daemon/roster.h \
 	src/daemon/server.c \
 	src/daemon/server.h \
+	src/daemon/show.c \
+	src/daemon/show.h \
+	src/daemon/stats.c \
+	src/daemon/stats.h \
 	src/daemon/suggest.c \
 	src/daemon/suggest.h \
+	src/daemon/survey.c \
+	src/daemon/survey.h \
 	src/daemon/target.c \
 	src/daemon/target.h \
 	src/daemon/value.c \

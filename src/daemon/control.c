@@ -9,7 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/counters.h"
 #include "base/list.h"
 #include "base/log.h"
 
@@ -193,23 +192,6 @@ void control_reply_fail(struct control_reply *reply, const char *fmt, ...)
 bool control_reply_is_wanted(const struct control_reply *reply)
 {
 	return reply->client;
-}
-
-struct json_object *control_counters(const struct counters *c)
-{
-	struct json_object *o = json_object_new_object();
-
-	for (size_t i = 0; o && i < COUNTERS_NR; i++) {
-		const struct counters_row *row = &counters_table[i];
-		uint64_t n = counters_get(c, row);
-
-		if (json_object_object_add(o, row->name,
-					   json_object_new_uint64(n))) {
-			json_object_put(o);
-			o = NULL;
-		}
-	}
-	return o;
 }
 
 static void call_op(struct control *c, const struct command_question *q,

@@ -9,8 +9,6 @@
 #include "base/unixsock.h"
 #include "daemon/command.h"
 
-struct counters;
-
 /*
  * Theory of operation: questions and answers
  *
@@ -117,11 +115,3 @@ void control_reply_fail(struct control_reply *reply, const char *fmt, ...)
  * Control thread.
  */
 bool control_reply_is_wanted(const struct control_reply *reply);
-
-/*
- * Returns an object with one number for each row of counters.def, or NULL
- * without memory.
- *
- * Any thread.
- */
-struct json_object *control_counters(const struct counters *c);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "backend/kinds.h"
 #include "base/log.h"
@@ -45,6 +46,7 @@ struct target {
 	struct backend *backend;
 	struct device *device;
 	struct server *server; /* stays until the target is freed */
+	uint64_t opened_us;    /* CLOCK_MONOTONIC, 0 before */
 };
 
 static void set_reason(struct target *t, const char *what, const char *why)
@@ -330,10 +332,19 @@ static int finish_open(struct target *t, const struct config_target *c)
 	return ret;
 }
 
+static uint64_t now_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000ULL + ts.tv_nsec / 1000;
+}
+
 static void start_serving(struct target *t)
 {
 	t->state = TARGET_OPEN;
 	t->reason[0] = '\0';
+	t->opened_us = now_us();
 	server_start(t->server);
 	log_event(LOG_TARGET_LISTENING, t->name,
 		  "listening socket=%s backend=%s size=%llu", t->sock.path,
@@ -508,6 +519,7 @@ void target_collect(struct target *t, struct target_facts *f,
 	memset(f, 0, sizeof(*f));
 	f->target = target_get(t);
 	f->state = t->state;
+	f->opened_us = t->opened_us;
 	f->done = done;
 	snprintf(f->reason, sizeof(f->reason), "%s", t->reason);
 	if (!t->backend) {

@@ -108,6 +108,7 @@ struct target_facts {
 	struct target *target;
 	enum target_state state;
 	char reason[512];	/* why it failed, or waits; "" if neither */
+	uint64_t opened_us;	/* CLOCK_MONOTONIC; 0: not yet */
 	struct backend_info info; /* when open */
 	struct server_facts served; /* all zero unless it is open */
 

@@ -10,7 +10,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/counters.h"
 #include "base/util.h"
 #include "daemon/control.h"
 
@@ -438,18 +437,4 @@ Test(control, refuses_descriptors)
 	cr_assert_eq(unixsock_send(fd, STATUS, strlen(STATUS), &null, 1),
 		     (ssize_t)strlen(STATUS));
 	cr_assert_str_eq(get(fd), "");
-}
-
-Test(control, names_every_counter)
-{
-	struct counters c = {.reads = 5, .broken = UINT64_MAX};
-	struct json_object *o = control_counters(&c);
-
-	cr_assert_eq(json_object_object_length(o), COUNTERS_NR);
-	cr_assert_eq(json_object_get_uint64(json_object_object_get(o, "reads")),
-		     5);
-	cr_assert_eq(json_object_get_uint64(
-			     json_object_object_get(o, "broken")),
-		     UINT64_MAX);
-	json_object_put(o);
 }

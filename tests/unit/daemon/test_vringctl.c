@@ -275,14 +275,14 @@ Test(vringctl, prints_json)
 
 Test(vringctl, reports_each_interval)
 {
-	expect("stats -i .01 -n 2 a", 0, TITLES LINE LINE);
+	expect("stats -i .01 -c 2 a", 0, TITLES LINE LINE);
 	expect("stats --count 1 a", 0, TITLES LINE);
-	expect_part("-j stats -i 0.01 -n 1 a", 0,
+	expect_part("-j stats -i 0.01 -c 1 a", 0,
 		    "\"targets\":[{\"name\":\"a\",\"reads_per_s\":100.000,");
 	expect("stats -i 0 a", 3, "vringctl: 0 is no number of seconds\n");
 	expect("stats -i 1s a", 3, "vringctl: 1s is no number of seconds\n");
-	expect("stats -n 0 a", 3, "vringctl: 0 is no number of reports\n");
-	expect("list -n 1", 3, "vringctl: list takes no --count\n");
+	expect("stats -c 0 a", 3, "vringctl: 0 is no number of reports\n");
+	expect("list -c 1", 3, "vringctl: list takes no --count\n");
 }
 
 Test(vringctl, takes_options_before_and_after_the_command)
