@@ -204,7 +204,8 @@ lint_tests = \
 	tests/lint/check-options \
 	tests/lint/check-order \
 	tests/lint/check-shell \
-	tests/lint/check-style
+	tests/lint/check-style \
+	tests/lint/check-unit
 
 # The real daemon, driven from outside.
 e2e_tests = \
