@@ -7,7 +7,7 @@
 
 #include "base/util.h"
 
-#define PROBES 16 /* places that a key may have */
+#define PROBES 32 /* places that a key may have */
 #define NEVER  UINT64_MAX
 
 static uint64_t end_of(const struct ratelimit_key *k)
