@@ -62,6 +62,7 @@ libvringd_a_SOURCES = \
 	src/ctl/iostat.h \
 	src/ctl/print.c \
 	src/ctl/print.h \
+	src/daemon/aliases.def \
 	src/daemon/command.c \
 	src/daemon/command.h \
 	src/daemon/commands.def \
@@ -81,6 +82,8 @@ libvringd_a_SOURCES = \
 	src/daemon/config_read.h \
 	src/daemon/control.c \
 	src/daemon/control.h \
+	src/daemon/hint.c \
+	src/daemon/hint.h \
 	src/daemon/include.c \
 	src/daemon/include.h \
 	src/daemon/keys.def \

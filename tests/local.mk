@@ -103,6 +103,7 @@ unit_tests_SOURCES = \
 	tests/unit/daemon/test_config.c \
 	tests/unit/daemon/test_config_disks.c \
 	tests/unit/daemon/test_control.c \
+	tests/unit/daemon/test_hint.c \
 	tests/unit/daemon/test_include.c \
 	tests/unit/daemon/test_options.c \
 	tests/unit/daemon/test_suggest.c \

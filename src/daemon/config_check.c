@@ -135,20 +135,33 @@ static int complete_target(const struct check *ck, unsigned i)
 	return err;
 }
 
-/* Names that may be another disk's after the next boot. */
-static bool is_kernel_name(const char *path)
+/* Names that may be another disk's after the next boot, and what to use. */
+static const struct {
+	const char *prefix;
+	int (*next)(int c); /* of what follows */
+	const char *better;
+} kernel_names[] = {
+	{"/dev/dm-", isdigit, "a name in /dev/mapper"},
+	{"/dev/loop", isdigit, "the file behind it"},
+	{"/dev/mmcblk", isdigit, "a name in /dev/disk/by-id"},
+	{"/dev/nvme", isdigit, "a name in /dev/disk/by-id"},
+	{"/dev/rbd", isdigit, "a name in /dev/rbd"},
+	{"/dev/sd", islower, "a name in /dev/disk/by-id"},
+	{"/dev/vd", islower, "a name in /dev/disk/by-path"},
+	{"/dev/xvd", islower, "a name in /dev/disk/by-path"},
+};
+
+/* What to use instead, if @path is one that does not; else NULL. */
+static const char *find_better_name(const char *path)
 {
-	static const char *const prefixes[] = {"/dev/nvme", "/dev/dm-"};
+	for (size_t i = 0; i < ARRAY_SIZE(kernel_names); i++) {
+		size_t len = strlen(kernel_names[i].prefix);
 
-	if (!strncmp(path, "/dev/sd", 7))
-		return islower((unsigned char)path[7]);
-	for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++) {
-		size_t len = strlen(prefixes[i]);
-
-		if (!strncmp(path, prefixes[i], len))
-			return isdigit((unsigned char)path[len]);
+		if (!strncmp(path, kernel_names[i].prefix, len) &&
+		    kernel_names[i].next((unsigned char)path[len]))
+			return kernel_names[i].better;
 	}
-	return false;
+	return NULL;
 }
 
 static void check_backend_keys(const struct check *ck, unsigned i)
@@ -181,15 +194,15 @@ static void check_size(const struct check *ck, unsigned i)
 static void check_path(const struct check *ck, unsigned i)
 {
 	const char *path = ck->config->targets[i].backend.path;
+	const char *better = path ? find_better_name(path) : NULL;
 
 	if (!is_given(&ck->targets[i], CONFIG_KEY_BACKEND_path))
 		complain(ck, false, i, CONFIG_KEY_BACKEND_path,
 			 "a path is needed, or kind: mem or null with a size");
-	else if (path && is_kernel_name(path))
+	else if (better)
 		complain(ck, true, i, CONFIG_KEY_BACKEND_path,
-			 "%s may be another disk after the next boot, use a "
-			 "name in /dev/disk/by-id",
-			 path);
+			 "%s may be another disk after the next boot, use %s",
+			 path, better);
 }
 
 static void check_backend(const struct check *ck, unsigned i)
@@ -269,6 +282,42 @@ static void check_limits(const struct check *ck, unsigned i)
 			 "of no use without a limit, such as iops: 5000");
 }
 
+/* A mode in decimal, as programs write it, is a strange one in octal. */
+static bool is_strange(unsigned mode)
+{
+	return (mode & 0600) != 0600;
+}
+
+#define STRANGE_MODE \
+	"%04o does not let the owner connect; a mode is octal, such as 0660"
+
+static void check_mode(const struct check *ck, unsigned i)
+{
+	const struct config_places *p = &ck->targets[i];
+	unsigned mode = ck->config->targets[i].socket_mode;
+
+	if (is_given(p, CONFIG_KEY_TARGET_socket_mode) &&
+	    !p->bad[CONFIG_KEY_TARGET_socket_mode] && is_strange(mode))
+		complain(ck, true, i, CONFIG_KEY_TARGET_socket_mode,
+			 STRANGE_MODE, mode);
+}
+
+static void check_top_modes(const struct check *ck)
+{
+	const struct config *c = ck->config;
+	const struct config_place *of = ck->top->of;
+
+	if (is_strange(c->socket_mode))
+		config_errors_add(ck->errs, true,
+				  of[CONFIG_KEY_TOP_socket_mode],
+				  "socket-mode: " STRANGE_MODE, c->socket_mode);
+	if (is_strange(c->control_mode))
+		config_errors_add(ck->errs, true,
+				  of[CONFIG_KEY_CONTROL_control_mode],
+				  "control.mode: " STRANGE_MODE,
+				  c->control_mode);
+}
+
 static void check_required(const struct check *ck, unsigned i)
 {
 	for (unsigned id = 0; id < CONFIG_KEYS; id++)
@@ -296,6 +345,7 @@ static void check_target(const struct check *ck, unsigned i)
 	check_name(ck, i);
 	check_backend(ck, i);
 	check_cpus(ck, i);
+	check_mode(ck, i);
 	check_limits(ck, i);
 	if (t->socket && strlen(t->socket) > SOCKET_PATH_MAX)
 		complain(ck, false, i, CONFIG_KEY_TARGET_socket,
@@ -426,6 +476,7 @@ static void check_top(const struct check *ck)
 			complain(ck, false, i, CONFIG_KEY_TARGET_socket,
 				 "%s is the control socket", path);
 	}
+	check_top_modes(ck);
 	if (c->sqpoll_cpu >= 0 &&
 	    value_cpus_has(&c->cpus, (unsigned)c->sqpoll_cpu))
 		config_errors_add(ck->errs, true,

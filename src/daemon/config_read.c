@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/suggest.h"
+#include "daemon/hint.h"
 #include "daemon/yamldoc.h"
 
 struct reader {
@@ -63,7 +63,7 @@ __attribute__((format(printf, 4, 5))) static void report(struct reader *r,
 			  key, text);
 }
 
-/* Two ways to leave a value out; the third, null, is a kind of backend. */
+/* The ways to leave a value out, of which null is a kind of backend too. */
 static bool is_nothing(const yaml_node_t *node)
 {
 	const char *text = (const char *)node->data.scalar.value;
@@ -71,7 +71,8 @@ static bool is_nothing(const yaml_node_t *node)
 	if (node->type != YAML_SCALAR_NODE ||
 	    node->data.scalar.style != YAML_PLAIN_SCALAR_STYLE)
 		return false;
-	return !*text || !strcmp(text, "~");
+	return !*text || !strcmp(text, "~") || !strcmp(text, "null") ||
+	       !strcmp(text, "Null") || !strcmp(text, "NULL");
 }
 
 static const char *scalar_text(const yaml_node_t *node)
@@ -84,8 +85,9 @@ static const char *scalar_text(const yaml_node_t *node)
 	return text;
 }
 
-static void report_value(struct reader *r, const yaml_node_t *node,
-			 const char *key, const char *expected)
+static void report_value_and_hint(struct reader *r, const yaml_node_t *node,
+				  const char *key, const char *expected,
+				  const char *hint)
 {
 	if (node->type == YAML_SEQUENCE_NODE)
 		report(r, node, key, "expected %s, got a list", expected);
@@ -94,8 +96,14 @@ static void report_value(struct reader *r, const yaml_node_t *node,
 	else if (is_nothing(node))
 		report(r, node, key, "expected %s, got nothing", expected);
 	else
-		report(r, node, key, "expected %s, got %s", expected,
-		       quote(node).text);
+		report(r, node, key, "expected %s, got %s%s", expected,
+		       quote(node).text, hint);
+}
+
+static void report_value(struct reader *r, const yaml_node_t *node,
+			 const char *key, const char *expected)
+{
+	report_value_and_hint(r, node, key, expected, "");
 }
 
 /* Reads [0, 2-3]; returns 0, -EINVAL with the error reported, or -ENOMEM. */
@@ -129,17 +137,21 @@ static int read_cpu_list(struct reader *r, const struct config_key *key,
 static int read_scalar(struct reader *r, const struct config_key *key,
 		       const yaml_node_t *node, void *field)
 {
+	bool is_empty = is_nothing(node) && key->rule.type != VALUE_WORD;
+	struct hint hint = {""};
 	struct value_why why;
 	const char *text = NULL;
 	int err = -EINVAL;
 
 	value_describe(&key->rule, why.text, sizeof(why.text));
-	if (node->type == YAML_SCALAR_NODE && !is_nothing(node))
+	if (node->type == YAML_SCALAR_NODE && !is_empty)
 		text = scalar_text(node);
-	if (text)
+	if (text) {
 		err = value_parse(&key->rule, text, field, &why);
+		hint_value(&key->rule, text, &hint);
+	}
 	if (err == -EINVAL)
-		report_value(r, node, key->name, why.text);
+		report_value_and_hint(r, node, key->name, why.text, hint.text);
 	return err;
 }
 
@@ -253,22 +265,17 @@ static void report_unknown(struct reader *r, const yaml_node_t *node,
 			   enum config_scope scope)
 {
 	const char *text = scalar_text(node);
-	const char *nearest = NULL;
 	struct quoted q = quote(node);
+	struct hint hint = {""};
 
 	/* The place is shown like that of a known key where it can be. */
 	if (text && *text &&
 	    !text[strspn(text, "abcdefghijklmnopqrstuvwxyz"
 			       "0123456789_-")])
 		snprintf(q.text, sizeof(q.text), "%s", text);
-	for (unsigned i = 0; text && i < CONFIG_KEYS; i++)
-		if (config_keys[i].scope == scope)
-			suggest_offer(&nearest, text, config_keys[i].name);
-	if (nearest)
-		report(r, node, q.text, "unknown key, did you mean %s?",
-		       nearest);
-	else
-		report(r, node, q.text, "unknown key");
+	if (text)
+		hint_key(scope, text, &hint);
+	report(r, node, q.text, "unknown key%s", hint.text);
 }
 
 static const struct config_key *find_key(enum config_scope scope,

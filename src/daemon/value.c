@@ -57,10 +57,15 @@ static bool read_digits(const char **text, unsigned base, uint64_t *n)
 	return true;
 }
 
-/* Reads digits and a unit, all of @text, into @n. */
+/*
+ * Reads digits and a unit, all of @text, into @n.  What begins with 0 is octal
+ * to some readers of YAML and decimal to others, so it is nothing to us.
+ */
 static bool read_with_unit(const char *text, const struct unit *units,
 			   uint64_t *n)
 {
+	if (text[0] == '0' && isdigit((unsigned char)text[1]))
+		return false;
 	if (!read_digits(&text, 10, n))
 		return false;
 	for (; units->name; units++)
@@ -94,12 +99,6 @@ static const struct unit *units_of(enum value_type type)
 static bool in_range(const struct value_rule *rule, uint64_t n)
 {
 	return n >= rule->min && n <= rule->max;
-}
-
-/* What was written has a space before its unit: say so, it is common. */
-static bool has_spaced_unit(const char *text)
-{
-	return isdigit((unsigned char)*text) && strchr(text, ' ');
 }
 
 static void list_words(const char *const *words, char *buf, size_t size)
@@ -464,9 +463,6 @@ int value_parse(const struct value_rule *rule, const char *text, void *field,
 		return parse_uint(rule, text, field);
 	case VALUE_SIZE:
 	case VALUE_TIME:
-		if (has_spaced_unit(text))
-			snprintf(why->text, sizeof(why->text),
-				 "a number and its unit without a space");
 		return parse_long(rule, text, field);
 	case VALUE_BLOCK:
 		return parse_block(text, field);

@@ -12,12 +12,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/util.h"
 
 struct scan {
 	const char *file;
+	const char *text;
+	size_t len;
 	struct config_errors *errs;
 	unsigned documents;
 	unsigned nodes;
@@ -31,20 +34,62 @@ static int refuse(const struct scan *scan, yaml_mark_t mark, const char *what)
 	return -EINVAL;
 }
 
+/* What probably led to what libyaml says. */
+static const struct {
+	const char *problem; /* its beginning */
+	const char *hint;
+} problems[] = {
+	{"could not find expected ':'", "is the colon behind a key missing?"},
+	{"did not find expected ',' or", "is a bracket not closed?"},
+	{"did not find expected '-'", "is the indentation right?"},
+	{"did not find expected key", "is the indentation right?"},
+	{"found character that cannot", "does the value need quotes?"},
+	{"found unexpected end of", "is a quote not closed?"},
+	{"mapping values are not",
+	 "is the blank behind a colon missing, or quotes around a value?"},
+};
+
+/* Does a tab indent line @line, counted from 0? */
+static bool has_tab(const struct scan *scan, size_t line)
+{
+	const char *p = scan->text;
+	const char *end = p + scan->len;
+
+	for (; line && p < end; p++)
+		line -= *p == '\n';
+	for (; p < end && *p == ' '; p++)
+		;
+	return p < end && *p == '\t';
+}
+
+static const char *find_hint(const struct scan *scan, const char *problem,
+			     size_t line)
+{
+	if (has_tab(scan, line))
+		return "a tab cannot indent, use spaces";
+	for (size_t i = 0; i < ARRAY_SIZE(problems); i++)
+		if (!strncmp(problem, problems[i].problem,
+			     strlen(problems[i].problem)))
+			return problems[i].hint;
+	return NULL;
+}
+
 /* What libyaml says is of two parts, and the mark of a bad byte is missing. */
 static int report_parser(const yaml_parser_t *parser, const struct scan *scan)
 {
 	yaml_mark_t mark = parser->problem_mark;
 	const char *problem = parser->problem ? parser->problem : "it is wrong";
+	const char *context = parser->context;
+	const char *hint = find_hint(scan, problem, mark.line);
 
 	if (parser->error == YAML_MEMORY_ERROR)
 		return -ENOMEM;
 	if (parser->error == YAML_READER_ERROR)
 		mark = parser->mark;
 	config_errors_add(scan->errs, false, yamldoc_place(scan->file, mark),
-			  "this is not YAML: %s%s%s", problem,
-			  parser->context ? " " : "",
-			  parser->context ? parser->context : "");
+			  "this is not YAML: %s%s%s%s%s", problem,
+			  context ? " " : "", context ? context : "",
+			  hint ? "; " : "", hint ? hint : "");
 	return -EINVAL;
 }
 
@@ -108,7 +153,7 @@ static void set_input(yaml_parser_t *parser, const char *text, size_t len)
 	yaml_parser_set_input_string(parser, (const unsigned char *)text, len);
 }
 
-static int scan_events(struct scan *scan, const char *text, size_t len)
+static int scan_events(struct scan *scan)
 {
 	yaml_parser_t parser;
 	yaml_event_t event;
@@ -117,7 +162,7 @@ static int scan_events(struct scan *scan, const char *text, size_t len)
 
 	if (!yaml_parser_initialize(&parser))
 		return -ENOMEM;
-	set_input(&parser, text, len);
+	set_input(&parser, scan->text, scan->len);
 	while (!err && !end) {
 		if (!yaml_parser_parse(&parser, &event)) {
 			err = report_parser(&parser, scan);
@@ -134,9 +179,12 @@ static int scan_events(struct scan *scan, const char *text, size_t len)
 int yamldoc_parse(yaml_document_t *doc, const char *file, const char *text,
 		  size_t len, struct config_errors *errs)
 {
-	struct scan scan = {.file = file, .errs = errs};
+	struct scan scan = {.file = file,
+			    .text = text,
+			    .len = len,
+			    .errs = errs};
 	yaml_parser_t parser;
-	int err = scan_events(&scan, text, len);
+	int err = scan_events(&scan);
 
 	if (err)
 		return err;

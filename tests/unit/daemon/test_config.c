@@ -309,15 +309,16 @@ Test(config, reports_all_errors_with_their_places)
 	       "f:1:1: targts: unknown key, did you mean targets?\n"
 	       "f:2:12: log-level: expected err, warn, info or debug, got "
 	       "\"loud\"\n"
-	       "f:3:9: sqpoll: expected on or off, got \"1\"\n"
+	       "f:3:9: sqpoll: expected on or off, got \"1\", did you mean "
+	       "on?\n"
 	       "f:4:17: control.mode: expected an octal mode such as 0660, got "
 	       "\"9\"\n"
 	       "f:4:26: control.path: expected an absolute path, got \"rel\"\n"
 	       "f:8:11: targets[1].name: expected a name of 1..64 letters, "
 	       "digits, '.', '_' or '-', beginning with a letter or digit, got "
 	       "\"b/c\"\n"
-	       "f:11:31: targets[2].backend.size: expected a number and its "
-	       "unit without a space, got \"4 GiB\"\n"
+	       "f:11:31: targets[2].backend.size: expected a size such as "
+	       "10GiB, 512..1048576TiB, got \"4 GiB\", did you mean 4GiB?\n"
 	       "f:11:31: targets[2].backend.size: a backend of kind file has "
 	       "no such key\n"
 	       "f:12:13: targets[2].queues: expected an integer 1..256, got "
@@ -361,6 +362,91 @@ Test(config, reports_wrong_shapes)
 	       "f:1:12: log-level: expected err, warn, info or debug, got "
 	       "\"\\x1b[2J                                                "
 	       "\"...\n");
+}
+
+/* YAML 1.1 has many ways to say things, and generators use them all. */
+Test(config, takes_what_yaml_is_written_by_programs)
+{
+	static const char *const modes[] = {"0660", "\"0660\"", "'0660'",
+					    "660",  "\"660\"",	"0o660"};
+	static const char *const switches[] = {"on", "True", "YES", "\"on\""};
+	struct config *c;
+	char text[200];
+
+	for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
+		snprintf(text, sizeof(text), "socket-mode: %s\n", modes[i]);
+		c = accept(text);
+		cr_assert_eq(c->socket_mode, 0660, "%s", text);
+		config_put(c);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(switches); i++) {
+		snprintf(text, sizeof(text), "sqpoll: %s\n", switches[i]);
+		c = accept(text);
+		cr_assert(c->sqpoll, "%s", text);
+		config_put(c);
+	}
+	c = accept("\xef\xbb\xbfsocket-dir: /x\r\n"
+		   "targets:\r\n"
+		   "  - name: on\r\n"
+		   "    backend: /a\r\n"
+		   "    serial: 0123\r\n"
+		   "  - {name: 123, backend: /b, serial: 1e3}\r\n");
+	cr_assert_str_eq(c->socket_dir, "/x");
+	cr_assert_str_eq(c->targets[0].name, "on");
+	cr_assert_str_eq(c->targets[0].serial, "0123");
+	cr_assert_str_eq(c->targets[1].name, "123");
+	cr_assert_str_eq(c->targets[1].serial, "1e3");
+	config_put(c);
+	config_put(accept("{\"cpus\": 1, \"targets\": []}"));
+	config_put(accept("%YAML 1.1\n---\ncpus: 1\n...\n"));
+}
+
+Test(config, reports_a_value_that_is_null)
+{
+	static const char *const nulls[] = {"~", "null", "Null", "NULL"};
+	char text[200];
+
+	for (size_t i = 0; i < ARRAY_SIZE(nulls); i++) {
+		snprintf(text, sizeof(text), "socket-group: %s\n", nulls[i]);
+		refuse(text,
+		       "f:1:15: socket-group: expected a name of 1..32 "
+		       "letters, digits, '.', '_' or '-', beginning with a "
+		       "letter or digit, got nothing\n");
+	}
+	config_put(accept("socket-group: \"null\""));
+}
+
+Test(config, warns_of_a_mode_that_was_decimal)
+{
+	warn("socket-mode: 432\n",
+	     "f:1:14: warning: socket-mode: 0432 does not let the owner "
+	     "connect; a mode is octal, such as 0660\n");
+	warn("control: {mode: 0060}\n"
+	     "targets: [{name: a, backend: /a, socket-mode: 420}]",
+	     "f:1:17: warning: control.mode: 0060 does not let the owner "
+	     "connect; a mode is octal, such as 0660\n"
+	     "f:2:47: warning: targets[0].socket-mode: 0420 does not let the "
+	     "owner connect; a mode is octal, such as 0660\n");
+}
+
+Test(config, says_where_a_known_key_belongs)
+{
+	refuse("name: a\n"
+	       "poll: auto\n"
+	       "targets:\n"
+	       "  - {name: a, filename: /a, backend: {path: /a, num_queues: 1,"
+	       " format: raw}, iops: 5, num_queues: 1}\n",
+	       "f:1:1: name: unknown key here, it belongs to a target\n"
+	       "f:2:1: poll: unknown key: this version never polls\n"
+	       "f:4:15: targets[0].filename: unknown key, did you mean "
+	       "backend?\n"
+	       "f:4:49: targets[0].backend.num_queues: unknown key\n"
+	       "f:4:64: targets[0].backend.format: unknown key: the content is "
+	       "always a raw disk\n"
+	       "f:4:78: targets[0].iops: unknown key here, it belongs to "
+	       "limits\n"
+	       "f:4:87: targets[0].num_queues: unknown key, did you mean "
+	       "queues?\n");
 }
 
 Test(config, reports_cpu_lists)
@@ -408,7 +494,7 @@ Test(config, reports_backends_that_make_no_sense)
 	       "mem or null with a size\n");
 	refuse("targets: [{name: a, backend: {kind: memory}}]",
 	       "f:1:37: targets[0].backend.kind: expected file, mem or null, "
-	       "got \"memory\"\n");
+	       "got \"memory\", did you mean mem?\n");
 	refuse("targets: [{name: a, backend: {kind: mem}}]",
 	       "f:1:30: targets[0].backend.size: a size is needed, such as "
 	       "size: 10GiB\n");
@@ -530,21 +616,26 @@ Test(config, refuses_a_socket_path_that_does_not_fit)
 
 Test(config, warns_of_names_that_change_at_reboot)
 {
-	static const char *const names[] = {"/dev/sda", "/dev/sdaa3",
-					    "/dev/nvme0n1", "/dev/dm-3"};
-	static const char *const good[] = {"/dev/disk/by-id/nvme-x",
-					   "/dev/mapper/a", "/dev/sd",
-					   "/dev/vg/lv", "/srv/dev/sda"};
+	static const char *const names[][2] = {
+		{"/dev/sda", "a name in /dev/disk/by-id"},
+		{"/dev/sdaa3", "a name in /dev/disk/by-id"},
+		{"/dev/nvme0n1", "a name in /dev/disk/by-id"},
+		{"/dev/dm-3", "a name in /dev/mapper"},
+		{"/dev/vdb", "a name in /dev/disk/by-path"},
+		{"/dev/loop7", "the file behind it"},
+	};
+	static const char *const good[] = {
+		"/dev/disk/by-id/nvme-x", "/dev/mapper/a", "/dev/sd",
+		"/dev/rbd/pool/image",	  "/dev/vg/lv",	   "/srv/dev/sda"};
 	char text[128], expected[256];
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		snprintf(text, sizeof(text),
-			 "targets: [{name: a, backend: %s}]", names[i]);
+			 "targets: [{name: a, backend: %s}]", names[i][0]);
 		snprintf(expected, sizeof(expected),
 			 "f:1:30: warning: targets[0].backend.path: %s may be "
-			 "another disk after the next boot, use a name in "
-			 "/dev/disk/by-id\n",
-			 names[i]);
+			 "another disk after the next boot, use %s\n",
+			 names[i][0], names[i][1]);
 		warn(text, expected);
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
@@ -565,10 +656,21 @@ Test(config, refuses_what_yaml_can_do_but_a_configuration_need_not)
 	       "f:1:17: values are nested too deeply\n");
 	refuse("cpus: [1",
 	       "f:2:1: this is not YAML: did not find expected ',' or ']' "
-	       "while parsing a flow sequence\n");
+	       "while parsing a flow sequence; is a bracket not closed?\n");
 	refuse("cpus:\n\t1\n",
 	       "f:2:1: this is not YAML: found character that cannot start any "
-	       "token while scanning for the next token\n");
+	       "token while scanning for the next token; a tab cannot indent, "
+	       "use spaces\n");
+	refuse("targets:\n  - name: a\n\tbackend: /a\n",
+	       "f:3:1: this is not YAML: found a tab character that violates "
+	       "indentation while scanning a plain scalar; a tab cannot "
+	       "indent, use spaces\n");
+	refuse("log-level:info\ncpus: 1\n",
+	       "f:2:5: this is not YAML: mapping values are not allowed in "
+	       "this context; is the blank behind a colon missing, or quotes "
+	       "around a value?\n");
+	refuse("<<: {cpus: 1}\n",
+	       "f:1:1: \"<<\": unknown key: merge keys are not allowed\n");
 	refuse("cpus: 1\xff",
 	       "f:1:1: this is not YAML: invalid leading UTF-8 octet\n");
 }
