@@ -445,13 +445,24 @@ int split_pop(struct ring *r, struct chain *c)
 	return 1;
 }
 
+static void set_free(struct ring *r, const struct chain *c)
+{
+	r->taken[c->id / WORD_BITS] &= ~(1ULL << c->id % WORD_BITS);
+}
+
+void split_unpop(struct ring *r, const struct chain *c)
+{
+	set_free(r, c);
+	r->last_avail--;
+}
+
 void split_push(struct ring *r, const struct chain *c, uint32_t len)
 {
 	struct vring_used_elem *e = &r->used->ring[entry(r, r->last_used++)];
 
 	e->id = htole32(c->id);
 	e->len = htole32(len);
-	r->taken[c->id / WORD_BITS] &= ~(1ULL << c->id % WORD_BITS);
+	set_free(r, c);
 }
 
 /* Does the driver want a call for used entries @old to @new? */

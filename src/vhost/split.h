@@ -25,6 +25,9 @@ void split_restore(struct ring *r, int base);
  */
 int split_pop(struct ring *r, struct chain *c);
 
+/* Undo the last split_pop(), which gave @c: it will be popped once more. */
+void split_unpop(struct ring *r, const struct chain *c);
+
 /*
  * Give the chain back with @len bytes written to its writable part.  The
  * driver sees it after split_publish(), which makes all pushed visible at

@@ -117,6 +117,30 @@ Test(split, gives_back_what_it_took)
 	cr_assert_eq(pop_head(1), 1);
 }
 
+Test(split, takes_once_more_what_was_not_taken_after_all)
+{
+	rm_desc(&rm, 1, RM_B, 16, N, 2);
+	rm_desc(&rm, 2, RM_B + 16, 8, W, 0);
+	rm_avail(&rm, 1);
+	for (unsigned i = 0; i < 3; i++) {
+		cr_assert(split_has_work(&r));
+		cr_assert_eq(pop(), 1);
+		cr_assert_not(split_has_work(&r));
+		split_unpop(&r, &c);
+		cr_assert_not(split_publish(&r));
+	}
+	/* It is the driver's meanwhile, who may change it. */
+	rm_desc(&rm, 1, RM_B, 24, 0, 0);
+	cr_assert_eq(pop(), 1);
+	cr_assert_eq(c.id, 1);
+	cr_assert_eq(c.nr_readable, 1);
+	cr_assert_eq(c.readable_len, 24);
+	cr_assert_eq(pop(), 0);
+	split_push(&r, &c, 0);
+	split_publish(&r);
+	cr_assert_eq(rm.used->idx, 1);
+}
+
 Test(split, takes_chains_out_of_order_and_shows_them_at_once)
 {
 	struct chain first;
