@@ -137,8 +137,12 @@ libvringd_a_SOURCES = \
 	src/run/worker.h \
 	src/vhost/call.c \
 	src/vhost/call.h \
+	src/vhost/gate.c \
+	src/vhost/gate.h \
 	src/vhost/handlers.c \
 	src/vhost/handlers.h \
+	src/vhost/limits.c \
+	src/vhost/limits.h \
 	src/vhost/link.c \
 	src/vhost/link.h \
 	src/vhost/memmap.c \

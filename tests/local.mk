@@ -125,7 +125,9 @@ unit_tests_SOURCES = \
 	tests/unit/run/test_offload.c \
 	tests/unit/run/test_uring.c \
 	tests/unit/run/test_worker.c \
+	tests/unit/vhost/test_gate.c \
 	tests/unit/vhost/test_handlers.c \
+	tests/unit/vhost/test_limits.c \
 	tests/unit/vhost/test_link.c \
 	tests/unit/vhost/test_memmap.c \
 	tests/unit/vhost/test_proto.c \
