@@ -29,6 +29,7 @@ struct loan {
 	/* the worker's, while lent: no other worker's on the same line */
 	struct counters counters __attribute__((aligned(CACHE_LINE)));
 	struct device_load load;	/* of all its queues, in its first */
+	struct gate gate;		/* the same */
 
 	/* constant */
 	struct loans *all;
@@ -124,16 +125,18 @@ static void send_loan(struct loan *n, enum loan_state state,
 static void lend(struct loan *n)
 {
 	struct loans *l = n->all;
+	struct loan *first = &l->loans[n->index % l->p.nr_workers];
 	const struct queue_user user = {
 		.request = l->p.device->ops->request,
 		.ctx = &n->dq,
 		.room = l->p.device->ops->room,
 		.counters = &n->counters,
+		.gate = &first->gate,
 	};
 
 	n->dq.device = l->p.device;
 	n->dq.counters = &n->counters;
-	n->dq.load = &l->loans[n->index % l->p.nr_workers].load;
+	n->dq.load = &first->load;
 	n->lent = true;
 	l->p.lend(l->p.ctx, n->index, n->worker, &user);
 }
@@ -328,6 +331,7 @@ static struct loan *new_loans(struct loans *l)
 		n[i].all = l;
 		n[i].index = i;
 		n[i].worker = l->p.workers[i % l->p.nr_workers];
+		gate_init(&n[i].gate, l->p.limits, n[i].worker);
 	}
 	return n;
 }

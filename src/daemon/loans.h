@@ -36,6 +36,7 @@ struct loans_params {
 	struct worker **workers;	/* queues are dealt to them in turn */
 	unsigned nr_workers;		/* the first one is the home */
 	struct device *device;		/* whose queues they are */
+	struct limits *limits;		/* of all queues; they outlive us */
 
 	/* All is had for queue @index: lend it to @w. */
 	void (*lend)(void *ctx, unsigned index, struct worker *w,

@@ -401,6 +401,7 @@ int server_new(struct server **out, const struct server_params *p)
 		.workers = p->workers,
 		.nr_workers = p->nr_workers,
 		.device = p->device,
+		.limits = p->limits,
 		.lend = lend_queue,
 		.idle = loans_idle,
 		.ctx = s,

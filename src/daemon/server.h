@@ -53,6 +53,7 @@ struct server_params {
 	struct worker **workers;	/* to lend queues to */
 	unsigned nr_workers;		/* the first one is the home */
 	struct device *device;
+	struct limits *limits;		/* outlive the server */
 	int listen_fd;			/* remains the caller's */
 	unsigned nr_queues;
 	unsigned max_queue_size;

@@ -33,6 +33,7 @@ struct target {
 	char *name; /* of all its configurations, and its tag */
 	unsigned users;
 	struct worker **workers;
+	struct limits *limits;
 	enum target_state state;
 	char reason[512];
 	bool in_task;
@@ -228,6 +229,27 @@ static bool is_access_equal(const struct config_target *a,
 	return true;
 }
 
+/* What the configuration says from now on. */
+static void set_limits(struct target *t)
+{
+	const struct config_limits *c = &t->p.config->limits;
+	const struct limits_rates rates = {
+		.per_s = {
+			[LIMITS_IOPS] = c->iops,
+			[LIMITS_READ_IOPS] = c->read_iops,
+			[LIMITS_WRITE_IOPS] = c->write_iops,
+			[LIMITS_BANDWIDTH] = c->bandwidth,
+			[LIMITS_READ_BANDWIDTH] = c->read_bandwidth,
+			[LIMITS_WRITE_BANDWIDTH] = c->write_bandwidth,
+		},
+		.burst_us = c->burst_us,
+	};
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	limits_set(t->limits, &rates, ts.tv_sec * 1000000000ULL + ts.tv_nsec);
+}
+
 void target_update(struct target *t, struct config *owner,
 		   const struct config_target *config)
 {
@@ -237,6 +259,7 @@ void target_update(struct target *t, struct config *owner,
 	config_put(t->p.owner);
 	t->p.owner = owner;
 	t->p.config = config;
+	set_limits(t);
 	if (t->state == TARGET_OPEN)
 		t->reason[0] = '\0';
 	/* A target that is not open yet will be opened with these rights. */
@@ -296,6 +319,7 @@ static int make_server(struct target *t, const struct config_target *c)
 		.workers = t->workers,
 		.nr_workers = t->p.nr_workers,
 		.device = t->device,
+		.limits = t->limits,
 		.listen_fd = t->sock.fd,
 		.nr_queues = c->queues,
 		.max_queue_size = c->queue_size,
@@ -438,6 +462,7 @@ static void free_target(struct target *t)
 {
 	assert(!t->in_task && !t->backend);
 	server_free(t->server);
+	limits_free(t->limits);
 	config_put(t->p.owner);
 	free(t->workers);
 	free(t->name);
@@ -455,10 +480,11 @@ int target_new(struct target **out, const struct target_params *p)
 	t->sock.fd = -1;
 	config_get(t->p.owner);
 	t->name = strdup(p->config->name);
-	if (!t->name || copy_workers(t) < 0) {
+	if (!t->name || copy_workers(t) < 0 || limits_new(&t->limits) < 0) {
 		free_target(t);
 		return -ENOMEM;
 	}
+	set_limits(t);
 	*out = t;
 	return 0;
 }

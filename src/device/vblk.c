@@ -189,7 +189,16 @@ static unsigned write_flags(struct vblk *v)
 		       : 0;
 }
 
-/* Operations: each leads to one answer */
+/* Operations: each leads to one answer, unless it is not admitted */
+
+/* May it be begun now?  If not, it is no longer ours, and comes again. */
+static bool admit(struct vblk_request *r, enum limits_kind kind, uint64_t bytes)
+{
+	if (queue_admit(r->queue, r->chain, kind, bytes))
+		return true;
+	device_end(r->dq, r->began_us);
+	return false;
+}
 
 static void transfer(struct vblk_request *r, enum io_op op, struct iovec *iov,
 		     unsigned nr_iov, uint32_t length)
@@ -204,6 +213,8 @@ static void transfer(struct vblk_request *r, enum io_op op, struct iovec *iov,
 		answer(r, VIRTIO_BLK_S_OK);
 		return;
 	}
+	if (!admit(r, op == IO_READ ? LIMITS_READ : LIMITS_WRITE, length))
+		return;
 	r->bytes = length;
 	r->io.op = op;
 	r->io.flags = op == IO_WRITE ? write_flags(v) : 0;
@@ -359,6 +370,9 @@ static void request_segs(struct vblk_request *r, enum io_op op, unsigned bit)
 		answer(r, result);
 		return;
 	}
+	/* They move no data. */
+	if (!admit(r, LIMITS_WRITE, 0))
+		return;
 	r->io.op = op;
 	submit_seg(r);
 }

@@ -45,6 +45,7 @@ struct queue {
 	struct call *err;
 	struct turn_item ready;
 	struct turn_item end;
+	struct gate_waiter waiter;
 	bool is_enabled;
 	bool is_draining;
 	bool is_broken;
@@ -115,7 +116,8 @@ static void look(struct queue *q)
 
 static bool can_take(const struct queue *q)
 {
-	return q->is_enabled && !q->is_draining && !q->is_broken;
+	return q->is_enabled && !q->is_draining && !q->is_broken &&
+	       !gate_is_waiting(&q->waiter);
 }
 
 static void send_call(struct queue *q)
@@ -135,6 +137,22 @@ static void pop_failed(struct queue *q)
 		look(q);
 	else
 		set_broken(q, q->ring.why);
+}
+
+/* A request that was taken is over. */
+static void put_slot(struct queue *q, struct slot *s)
+{
+	struct memmap_use *use = s->use;
+
+	assert(use);
+	if (s->borrowed)
+		worker_iov_put(q->worker, s->borrowed);
+	s->borrowed = NULL;
+	s->use = NULL;
+	slots_put(&q->slots, s);
+	q->in_flight--;
+	use->in_flight--;
+	retire_use(q, use);
 }
 
 /*
@@ -189,6 +207,8 @@ static int take_some(struct queue *q, struct iovec **spare)
 static void run_ready(struct turn_item *item)
 {
 	struct queue *q = container_of(item, struct queue, ready);
+	struct iovec *spare;
+	int got;
 
 	if (!can_take(q))
 		return;
@@ -197,23 +217,61 @@ static void run_ready(struct turn_item *item)
 		send_call(q);
 	}
 
-	struct iovec *spare = worker_iov_get(q->worker);
-
+	spare = worker_iov_get(q->worker);
 	if (!spare) {
 		worker_iov_wait(q->worker, item);
 		return;
 	}
 	split_disarm(&q->ring);
 
-	int got = take_some(q, &spare);
-
+	got = take_some(q, &spare);
 	if (spare)
 		worker_iov_put(q->worker, spare);
 	if (got < 0)
 		pop_failed(q);
+	else if (gate_is_waiting(&q->waiter))
+		; /* No kick is needed: the gate tells when to look. */
 	else if (got > 0 || split_arm(&q->ring))
 		look(q);
 	check_memory(q);
+}
+
+/* ---- limits ---- */
+
+static void count_wait(struct queue *q)
+{
+	uint64_t waited_ns = worker_now_ns(q->worker) - q->waiter.since_ns;
+
+	counters_add(&q->user.counters->throttled_us, waited_ns / 1000);
+}
+
+static void go_on(struct gate_waiter *w)
+{
+	struct queue *q = container_of(w, struct queue, waiter);
+
+	count_wait(q);
+	/* A kick may have it run once more in this turn. */
+	list_del(&q->ready.link);
+	run_ready(&q->ready);
+}
+
+static void stop_waiting(struct queue *q)
+{
+	if (!gate_is_waiting(&q->waiter))
+		return;
+	count_wait(q);
+	gate_leave(&q->waiter);
+}
+
+bool queue_admit(struct queue *q, struct chain *c, enum limits_kind kind,
+		 uint64_t bytes)
+{
+	if (!q->user.gate ||
+	    gate_admit(q->user.gate, &q->waiter, kind, bytes))
+		return true;
+	split_unpop(&q->ring, c);
+	put_slot(q, container_of(c, struct slot, chain));
+	return false;
 }
 
 /* ---- kicks ---- */
@@ -269,20 +327,9 @@ static void unwatch_kick(struct queue *q)
 
 void queue_push(struct queue *q, struct chain *c, uint32_t len)
 {
-	struct slot *s = container_of(c, struct slot, chain);
-	struct memmap_use *use = s->use;
-
-	assert(use);
 	if (!q->is_lost)
 		split_push(&q->ring, c, len);
-	if (s->borrowed)
-		worker_iov_put(q->worker, s->borrowed);
-	s->borrowed = NULL;
-	s->use = NULL;
-	slots_put(&q->slots, s);
-	q->in_flight--;
-	use->in_flight--;
-	retire_use(q, use);
+	put_slot(q, container_of(c, struct slot, chain));
 	worker_add(q->worker, TURN_END, &q->end);
 }
 
@@ -388,6 +435,7 @@ static void deliver_drain(struct mail *m)
 	struct queue *q = container_of(m, struct queue, drain_mail);
 
 	q->is_draining = true;
+	stop_waiting(q);
 	unwatch_kick(q);
 	list_del(&q->ready.link);
 	worker_add(q->worker, TURN_END, &q->end);
@@ -661,6 +709,7 @@ int queue_new(struct queue **out, struct worker *home, unsigned index,
 	q->drained_mail.deliver = deliver_drained;
 	turn_item_init(&q->ready, run_ready);
 	turn_item_init(&q->end, run_end);
+	gate_waiter_init(&q->waiter, go_on);
 	q->kick.fd = -1;
 	q->kick.fire = fire_kick;
 	ev_timer_init(&q->poll, poll_ring, POLL_INTERVAL, POLL_INTERVAL);
@@ -710,6 +759,7 @@ void queue_facts(const struct queue *q, struct queue_facts *f)
 	f->size = q->ring.size;
 	f->worker = worker_id(q->worker);
 	f->in_flight = q->in_flight;
+	f->throttled = gate_is_waiting(&q->waiter);
 	f->broken = q->is_broken;
 	memcpy(f->why, q->why, sizeof(f->why));
 }

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "run/worker.h"
+#include "vhost/gate.h"
 #include "vhost/ring.h"
 
 /*
@@ -28,6 +29,10 @@
  * A queue the guest has broken stays RUNNING but takes nothing more.  It leaves
  * that state like any other queue, by being drained.  No other queue notices.
  *
+ * A request for which the target's limits have nothing left stays in the ring,
+ * and the queue waits at their gate, with its kicks left disarmed.  Nothing is
+ * held back elsewhere, so a waiting queue can be drained like any other.
+ *
  * A turn takes at most QUEUE_TURN_REQUESTS from a queue; a queue that has more
  * comes back in the next turn, after the others.
  */
@@ -46,14 +51,15 @@ struct queue;
 /*
  * Who serves a lent queue.  request() gets each chain; it must lead to one
  * queue_push(), later in the same turn or in any later one, never inside the
- * call.  Each chain comes with @room bytes, zeroed once at the start, aligned
- * for any type.
+ * call, unless queue_admit() refused it.  Each chain comes with @room bytes,
+ * zeroed once at the start, aligned for any type.
  */
 struct queue_user {
 	void (*request)(void *ctx, struct queue *q, struct chain *c);
 	void *ctx;
 	size_t room;
 	struct counters *counters;	/* written by the worker alone */
+	struct gate *gate;		/* the worker's; NULL: no limits */
 };
 
 /*
@@ -140,6 +146,7 @@ struct queue_facts {
 	unsigned size;
 	unsigned worker;	/* id */
 	unsigned in_flight;
+	bool throttled;		/* waits for the limits */
 	bool broken;
 	char why[96];
 };
@@ -172,3 +179,13 @@ void queue_break(struct queue *q, struct chain *c, const char *why);
  * QUEUE_TURN_COPY it takes nothing more in this turn.  Worker only.
  */
 void queue_copied(struct queue *q, uint64_t bytes);
+
+/*
+ * Inside request(), once: may @c, which moves @bytes, be begun now?  It is then
+ * charged for.  If not, it is back in the ring and no longer the device's; it
+ * comes again when the limits allow.  What is not asked for is free.
+ *
+ * Worker only.
+ */
+bool queue_admit(struct queue *q, struct chain *c, enum limits_kind kind,
+		 uint64_t bytes);

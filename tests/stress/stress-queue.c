@@ -94,7 +94,8 @@ static void start(struct mail *m)
 		.call = dup(g->call),
 		.err = -1,
 	};
-	struct queue_user user = { request, g, 16, &g->counters };
+	struct queue_user user = { request, g, 16, &g->counters,
+				    NULL };
 	int err = queue_start(g->queue, serving, g->rm.map, &setup, &user);
 
 	assert(!err);

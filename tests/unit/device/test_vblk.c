@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/counters.h"
 #include "device/models.h"
@@ -188,6 +189,107 @@ Test(vblk, zeroes_and_discards_every_segment)
 	cr_assert_eq(run_segs(VIRTIO_BLK_T_DISCARD, seg, sizeof(seg)), 0);
 	cr_assert_eq(guestblk_read(&guest.q[0], 0, in, 512), 0);
 	cr_assert_arr_eq(in, out, 512);
+	end();
+}
+
+static double now_s(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec + ts.tv_nsec / 1e9;
+}
+
+static void zero_or_discard(uint32_t type, uint32_t nr_sectors)
+{
+	const struct virtio_blk_discard_write_zeroes seg = {
+		.num_sectors = nr_sectors};
+
+	cr_assert_eq(run_segs(type, &seg, sizeof(seg)), 0);
+}
+
+Test(vblk, is_charged_for_each_change_of_the_disk)
+{
+	double began;
+
+	testtarget_init(&target);
+	target.config.limits.write_iops = 4;
+	target.config.limits.burst_us = 1000;
+	begin(1, FLUSH | DISCARD | WRITE_ZEROES);
+	began = now_s();
+	cr_assert_eq(run_type(VIRTIO_BLK_T_OUT, 0, 512), 0);
+	zero_or_discard(VIRTIO_BLK_T_WRITE_ZEROES, 8);
+	zero_or_discard(VIRTIO_BLK_T_DISCARD, 8);
+	cr_assert_eq(run_type(VIRTIO_BLK_T_OUT, 0, 4096), 0);
+	cr_assert_geq(now_s() - began, 0.74, "three of them had to wait");
+	end();
+}
+
+Test(vblk, is_charged_for_the_bytes_that_are_moved)
+{
+	double began;
+
+	testtarget_init(&target);
+	target.config.limits.bandwidth = 1 << 20;
+	target.config.limits.burst_us = 1000;
+	begin(1, DISCARD | WRITE_ZEROES);
+	began = now_s();
+	cr_assert_eq(run_type(VIRTIO_BLK_T_OUT, 0, 256 << 10), 0);
+	cr_assert_eq(run_type(VIRTIO_BLK_T_IN, 0, 512 << 10), 0);
+	cr_assert_eq(run_type(VIRTIO_BLK_T_OUT, 0, 512), 0);
+	cr_assert_geq(now_s() - began, 0.74);
+	/* These move none, and would take 40 seconds. */
+	began = now_s();
+	for (unsigned i = 0; i < 20; i++) {
+		zero_or_discard(VIRTIO_BLK_T_WRITE_ZEROES, NR_SECTORS);
+		zero_or_discard(VIRTIO_BLK_T_DISCARD, NR_SECTORS);
+	}
+	cr_assert_leq(now_s() - began, 20);
+	end();
+}
+
+Test(vblk, is_not_charged_for_what_does_nothing_to_the_disk)
+{
+	double began;
+
+	testtarget_init(&target);
+	target.config.limits.iops = 1;
+	target.config.limits.bandwidth = 4096;
+	target.config.limits.burst_us = 1000;
+	begin(1, FLUSH | DISCARD | WRITE_ZEROES);
+	began = now_s();
+	for (unsigned i = 0; i < 10; i++) {
+		cr_assert_eq(guestblk_flush(&guest.q[0]), 0);
+		cr_assert_eq(run_type(VIRTIO_BLK_T_GET_ID, 0, 20), 0);
+		cr_assert_eq(run_type(VIRTIO_BLK_T_OUT, NR_SECTORS, 512), 1);
+		cr_assert_eq(run_type(VIRTIO_BLK_T_IN, 0, 0), 0);
+		cr_assert_eq(run_type(99, 0, 0), VIRTIO_BLK_S_UNSUPP);
+		zero_or_discard(VIRTIO_BLK_T_DISCARD, 0);
+		if (i == 0)
+			cr_assert_eq(run_type(VIRTIO_BLK_T_IN, 0, 512), 0);
+	}
+	cr_assert_leq(now_s() - began, 10, "at one a second");
+	end();
+}
+
+Test(vblk, has_nothing_in_flight_while_it_waits_for_limits)
+{
+	struct guestblk_req r;
+	struct counters sum;
+
+	testtarget_init(&target);
+	target.config.limits.read_bandwidth = 4096;
+	target.config.limits.burst_us = 1000;
+	begin(1, 0);
+	/* A debt of two minutes. */
+	cr_assert_eq(run_type(VIRTIO_BLK_T_IN, 0, 512 << 10), 0);
+	cr_assert_eq(guestblk_init(&r, &guest.mem, VIRTIO_BLK_T_IN, 0, 512), 0);
+	cr_assert_eq(guestblk_run(&guest.q[0], &r, NULL, 100), -ETIMEDOUT);
+	memset(&sum, 0, sizeof(sum));
+	target_counters(target.target, &sum);
+	cr_assert_eq(sum.inflight, 0);
+	cr_assert_eq(sum.reads, 1);
+	/* And nothing has to be waited for when it ends. */
 	end();
 }
 
@@ -406,6 +508,7 @@ static unsigned flags_of_a_write(struct device *d)
 	struct port port = {.backend = &backend};
 	struct counters counters = {0};
 	struct device_load load = {0};
+	struct queue *q;
 	struct device_queue dq = {
 		.device = d,
 		.port = &port,
@@ -423,8 +526,10 @@ static unsigned flags_of_a_write(struct device *d)
 
 	cr_assert_leq(vblk_device.room, sizeof(room));
 	cr_assert_eq(worker_new(&port.worker, &wp), 0);
+	cr_assert_eq(queue_new(&q, port.worker, 0, "q"), 0);
 	last = NULL;
-	vblk_device.request(&dq, NULL, &c);
+	vblk_device.request(&dq, q, &c);
+	queue_free(q);
 	worker_free(port.worker);
 	cr_assert_eq(counters.inflight, 1);
 	cr_assert(last);

@@ -40,6 +40,7 @@ struct guest {
 	unsigned nr_held;
 	bool hold;		/* answers only when told */
 	uint64_t copies;	/* bytes for each request */
+	bool asks;		/* whether it may begin one */
 	struct turn_item answers;
 	void (*on_request)(struct guest *g);
 
@@ -49,6 +50,8 @@ struct guest {
 };
 
 static struct worker *home, *other;
+static struct limits *limits;
+static struct gate gate;
 static struct guest guests[NR];
 static struct guest *const g0 = &guests[0], *const g1 = &guests[1];
 static sem_t done;
@@ -117,6 +120,8 @@ static void request(void *ctx, struct queue *q, struct chain *c)
 	struct guest *g = ctx;
 	struct worker *w = queue_worker(q);
 
+	if (g->asks && !queue_admit(q, c, LIMITS_READ, 1))
+		return;
 	order[nr_order++ % ARRAY_SIZE(order)] = g;
 	g->held[g->nr_held++] = c;
 	queue_copied(q, g->copies);
@@ -143,7 +148,8 @@ static void setup_guest(struct guest *g, struct worker *h)
 		.call = dup(g->call),
 		.err = dup(g->err),
 	};
-	g->user = (struct queue_user){ request, g, 40, &g->counters };
+	g->user = (struct queue_user){ request, g, 40, &g->counters,
+					NULL };
 	turn_item_init(&g->answers, run_answers);
 	for (unsigned i = 0; i < SIZE; i++)
 		rm_desc(&g->rm, i, RM_B + i, 1, W, 0);
@@ -337,6 +343,7 @@ static void teardown(void)
 	cr_assert_eq(offload_stop(5000), 0);
 	worker_free(home);
 	worker_free(other);
+	limits_free(limits);
 }
 
 TestSuite(queue, .init = setup, .fini = teardown, .timeout = 60);
@@ -979,6 +986,174 @@ Test(queue, drains_while_it_waits_for_room)
 	cr_assert_eq(queue_base(last->q), 0);
 }
 
+/* ---- limits ---- */
+
+/* Nothing is left for days, or there is no limit. */
+static void set_limits(bool on)
+{
+	struct limits_rates r = { .burst_us = 1000 };
+	struct timespec ts;
+	uint64_t now_ns;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	now_ns = ts.tv_sec * 1000000000ULL + ts.tv_nsec;
+	r.per_s[LIMITS_READ_IOPS] = on;
+	limits_set(limits, &r, now_ns);
+	for (unsigned i = 0; on && i < 100000; i++)
+		limits_charge(limits, LIMITS_READ, 1, now_ns);
+}
+
+static void limit(struct guest *g)
+{
+	if (!limits) {
+		cr_assert_eq(limits_new(&limits), 0);
+		gate_init(&gate, limits, home);
+		set_limits(true);
+	}
+	g->user.gate = &gate;
+	g->asks = true;
+}
+
+static bool is_throttled;
+
+static void look_whether_throttled(struct guest *g)
+{
+	struct queue_facts f;
+
+	queue_facts(g->q, &f);
+	is_throttled = f.throttled;
+	cr_assert_eq(f.in_flight, g->nr_held);
+	cr_assert_not(f.broken);
+}
+
+static void expect_throttled(struct guest *g, bool expected)
+{
+	settle();
+	run_on(home, look_whether_throttled, g);
+	cr_assert_eq(is_throttled, expected);
+}
+
+Test(queue, takes_nothing_while_the_limits_have_nothing_left)
+{
+	limit(g0);
+	start(g0);
+	expect_throttled(g0, false);
+	offer(g0, 0);
+	expect_throttled(g0, true);
+	cr_assert(g0->rm.used->flags & VRING_USED_F_NO_NOTIFY,
+		  "no kick is needed meanwhile");
+	/* Whoever kicks nevertheless changes nothing. */
+	offer(g0, 1);
+	expect_throttled(g0, true);
+	cr_assert_eq(used(g0), 0);
+	cr_assert_eq(nr_order, 0);
+	cr_assert_eq(g0->counters.throttled_us, 0);
+	set_limits(false);
+	wait_used(g0, 2);
+	expect_throttled(g0, false);
+	cr_assert_not(g0->rm.used->flags & VRING_USED_F_NO_NOTIFY);
+	cr_assert_gt(g0->counters.throttled_us, 0);
+}
+
+Test(queue, serves_what_is_not_asked_for)
+{
+	limit(g0);
+	limit(g1);
+	g1->asks = false;
+	start(g0);
+	start(g1);
+	offer(g0, 0);
+	offer(g1, 0);
+	wait_used(g1, 1);
+	expect_throttled(g0, true);
+}
+
+Test(queue, drains_at_once_while_it_waits_for_the_limits)
+{
+	limit(g0);
+	start(g0);
+	offer(g0, 0);
+	offer(g0, 1);
+	expect_throttled(g0, true);
+	drain(g0);
+	cr_assert_eq(used(g0), 0);
+	cr_assert_eq(queue_base(g0->q), 0, "it stayed in the ring");
+	cr_assert_eq(limits_wait(limits, 0), 0);
+	/* Whoever has it next takes it. */
+	g0->setup.kick = dup(g0->kick);
+	g0->setup.call = dup(g0->call);
+	g0->setup.err = dup(g0->err);
+	g0->asks = false;
+	start(g0);
+	wait_used(g0, 2);
+}
+
+Test(queue, can_be_changed_while_it_waits_for_the_limits)
+{
+	limit(g0);
+	start(g0);
+	rm_desc(&g0->rm, 0, RM_D, 1, W, 0);
+	offer(g0, 0);
+	expect_throttled(g0, true);
+	change = (struct queue_change){ QUEUE_CHANGE_ENABLED,
+					.enabled = false };
+	change_queue(g0);
+	change = (struct queue_change){ QUEUE_CHANGE_KICK,
+					.fd = dup(g0->kick) };
+	change_queue(g0);
+	change = (struct queue_change){ QUEUE_CHANGE_CALL,
+					.fd = dup(g0->call) };
+	change_queue(g0);
+	set_limits(false);
+	expect_throttled(g0, true);
+	usleep(GATE_LOOK_NS / 1000 * 2);
+	expect_throttled(g0, false);
+	cr_assert_eq(used(g0), 0, "it is disabled");
+	change = (struct queue_change){ QUEUE_CHANGE_ENABLED,
+					.enabled = true };
+	change_queue(g0);
+	cr_assert_eq(take_call(g0->call), 1);
+	wait_used(g0, 1);
+}
+
+Test(queue, waits_when_enabled_again_as_before)
+{
+	limit(g0);
+	start(g0);
+	offer(g0, 0);
+	change = (struct queue_change){ QUEUE_CHANGE_ENABLED,
+					.enabled = false };
+	change_queue(g0);
+	change.enabled = true;
+	change_queue(g0);
+	expect_throttled(g0, true);
+	cr_assert_eq(used(g0), 0);
+	set_limits(false);
+	wait_used(g0, 1);
+}
+
+Test(queue, gives_back_the_array_of_a_long_chain_that_must_wait)
+{
+	for (unsigned i = 0; i < NR; i++) {
+		struct guest *g = &guests[i];
+
+		if (i > 1)
+			setup_guest(g, home);
+		/* The last ones need an array each, too. */
+		if (i < WORKER_NR_IOV)
+			limit(g);
+		start(g);
+		make_long(g, 0, 20);
+		offer(g, 0);
+		if (i >= WORKER_NR_IOV)
+			wait_used(g, 1);
+	}
+	expect_throttled(&guests[0], true);
+	set_limits(false);
+	for (unsigned i = 0; i < WORKER_NR_IOV; i++)
+		wait_used(&guests[i], 1);
+}
+
 /* ---- memory ---- */
 
 static struct memmap *next_map;
@@ -1006,6 +1181,22 @@ static bool is_old_gone(struct guest *g)
 {
 	(void)g;
 	return __atomic_load_n(&old_gone, __ATOMIC_ACQUIRE);
+}
+
+Test(queue, lets_go_of_old_memory_while_it_waits_for_the_limits)
+{
+	limit(g0);
+	start(g0);
+	rm_desc(&g0->rm, 0, RM_D, 1, W, 0);
+	offer(g0, 0);
+	expect_throttled(g0, true);
+	run_on(home, remove_d, g0);
+	cr_assert(within_10_s(is_old_gone, g0));
+	expect_throttled(g0, true);
+	/* The chain was not taken yet, so it must be in the new memory. */
+	rm_desc(&g0->rm, 0, RM_B, 1, W, 0);
+	set_limits(false);
+	wait_used(g0, 1);
 }
 
 Test(queue, keeps_old_memory_until_the_last_request_of_it_is_answered)
@@ -1093,6 +1284,20 @@ Test(queue, is_broken_when_its_ring_is_removed)
 static void touch(struct guest *g)
 {
 	*(volatile char *)g->held[g->nr_held - 1]->iov[0].iov_base = 1;
+}
+
+Test(queue, drains_when_broken_while_it_waits_for_the_limits)
+{
+	limit(g0);
+	start(g0);
+	offer(g0, 0);
+	expect_throttled(g0, true);
+	run_on(home, lose_ring, g0);
+	cr_assert(within_10_s(is_broken, g0));
+	set_limits(false);
+	drain(g0);
+	cr_assert_eq(limits_wait(limits, 0), 0);
+	cr_assert_eq(nr_order, 0);
 }
 
 Test(queue, is_broken_when_its_memory_is_taken_away)
