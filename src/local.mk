@@ -114,6 +114,8 @@ libvringd_a_SOURCES = \
 	src/daemon/target.h \
 	src/daemon/value.c \
 	src/daemon/value.h \
+	src/daemon/watchdog.c \
+	src/daemon/watchdog.h \
 	src/daemon/yamldoc.c \
 	src/daemon/yamldoc.h \
 	src/device/device.c \

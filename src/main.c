@@ -15,6 +15,7 @@
 #include "daemon/config_print.h"
 #include "daemon/options.h"
 #include "daemon/report.h"
+#include "daemon/watchdog.h"
 #include "run/mailbox.h"
 #include "run/offload.h"
 #include "run/worker.h"
@@ -50,6 +51,7 @@ struct daemon {
 	struct ev_timer stop_limit;
 	struct control *control;
 	struct report_source source;	/* of what control answers */
+	struct watchdog *watchdog;
 	struct worker **workers;
 	unsigned nr_workers;
 	struct roster *roster;
@@ -342,6 +344,18 @@ static int make_loop(struct daemon *d)
 	return 0;
 }
 
+static int start_watchdog(struct daemon *d)
+{
+	struct watchdog_params p = {
+		.loop = d->loop,
+		.mailbox = &d->mailbox,
+		.workers = d->workers,
+		.nr_workers = d->nr_workers,
+	};
+
+	return watchdog_new(&d->watchdog, &p);
+}
+
 static int start(struct daemon *d)
 {
 	int ret = make_loop(d);
@@ -358,12 +372,15 @@ static int start(struct daemon *d)
 		return ret;
 	log_start(log_wake, d);
 	ret = start_workers(d);
+	if (ret == 0)
+		ret = start_watchdog(d);
 	return ret < 0 ? ret : open_targets(d);
 }
 
 static void stop(struct daemon *d)
 {
 	control_close(d->control);
+	watchdog_stop(d->watchdog);
 	for (unsigned i = 0; i < d->nr_workers && d->workers; i++)
 		if (d->workers[i])
 			worker_stop(d->workers[i]);
@@ -381,6 +398,7 @@ static void stop(struct daemon *d)
 		mailbox_fini(&d->mailbox);
 		ev_loop_destroy(d->loop);
 	}
+	watchdog_free(d->watchdog);
 	config_put(d->config);
 }
 

@@ -109,6 +109,7 @@ unit_tests_SOURCES = \
 	tests/unit/daemon/test_suggest.c \
 	tests/unit/daemon/test_value.c \
 	tests/unit/daemon/test_vringctl.c \
+	tests/unit/daemon/test_watchdog.c \
 	tests/unit/device/test_device.c \
 	tests/unit/device/test_vblk.c \
 	tests/unit/lib/test_frontend.c \
@@ -229,7 +230,8 @@ e2e_tests = \
 	tests/e2e/test-two-workers-share-a-target.sh \
 	tests/e2e/test-vringbench-against-qemu-storage-daemon.sh \
 	tests/e2e/test-vringbench-reconnects-and-loses-nothing.sh \
-	tests/e2e/test-vringbench-verify-finds-corruption.sh
+	tests/e2e/test-vringbench-verify-finds-corruption.sh \
+	tests/e2e/test-watchdog.sh
 
 # Linux guests that use the real daemon; skipped unless GUESTS=1.
 guest_tests = \
