@@ -137,6 +137,8 @@ libvringd_a_SOURCES = \
 	src/run/uring.h \
 	src/run/worker.c \
 	src/run/worker.h \
+	src/vhost/backchannel.c \
+	src/vhost/backchannel.h \
 	src/vhost/call.c \
 	src/vhost/call.h \
 	src/vhost/gate.c \

@@ -38,6 +38,9 @@ int call_new(struct call **out, int fd)
 	if (flags >= 0)
 		fcntl(fd, F_SETFL, flags | O_NONBLOCK);
 	c->fd = fd;
+	c->message = &one;
+	c->message_len = sizeof(one);
+	c->lost = "called";
 	c->write.done = write_done;
 	c->cancel.done = cancel_done;
 	*out = c;
@@ -67,10 +70,9 @@ void call_send(struct call *c, struct worker *w)
 		return;
 	}
 
-	struct io_uring_sqe *sqe =
-		uring_sqe(worker_ring(w, URING_DIRECT));
+	struct io_uring_sqe *sqe = uring_sqe(worker_ring(w, URING_DIRECT));
 
-	io_uring_prep_write(sqe, c->fd, &one, sizeof(one), 0);
+	io_uring_prep_write(sqe, c->fd, c->message, c->message_len, 0);
 	uring_sqe_done(sqe, &c->write);
 	c->worker = w;
 	c->is_writing = true;
@@ -96,7 +98,8 @@ static void give_up(struct call *c, int err)
 {
 	c->is_broken = true;
 	if (c->tag)
-		log_guest(c->tag, "is not called any more: %s", strerror(err));
+		log_guest(c->tag, "is not %s any more: %s", c->lost,
+			  strerror(err));
 }
 
 static void write_done(struct uring_op *op, int res)
@@ -106,10 +109,13 @@ static void write_done(struct uring_op *op, int res)
 	c->is_writing = false;
 	/*
 	 * EAGAIN: there is no room, so somebody has not yet heard of calls
-	 * before, and will look.  Anything else will not get better.
+	 * before, and will look.  Anything else will not get better; nor does
+	 * a message of which a part was taken.
 	 */
 	if (res == -EINTR)
 		c->is_wanted = true;
+	else if (res >= 0 && (uint32_t)res < c->message_len)
+		give_up(c, EMSGSIZE);
 	else if (res < 0 && res != -EAGAIN && !c->is_stopping)
 		give_up(c, -res);
 	if (c->is_wanted && !c->is_stopping)

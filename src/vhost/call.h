@@ -22,8 +22,11 @@ struct call {
 	/* constant */
 	int fd;
 
-	/* set before the first call, or NULL */
+	/* may be set before the first call */
+	const void *message;	/* what to write instead of a 1, and stays */
+	uint32_t message_len;
 	const char *tag;	/* for the log, when the fd is no good */
+	const char *lost;	/* and what is not done then: "called" */
 	uint64_t *made;		/* counts them */
 
 	/* worker only */

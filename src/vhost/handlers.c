@@ -176,8 +176,10 @@ static int set_backend_req_fd(struct session *s, struct proto_msg *m)
 	if (!fdkind_is_unix_socket(m->fds[0]))
 		return session_refuse(s, -EINVAL,
 				      "the descriptor is no Unix socket");
-	session_keep_fd(&s->backend_req, take_fd(m, 0));
-	return 0;
+	err = session_set_channel(s, m->fds[0]);
+	if (!err)
+		take_fd(m, 0);
+	return err;
 }
 
 static int set_owner(struct session *s, struct proto_msg *m)

@@ -17,6 +17,8 @@
 #define BIT(n) (UINT64_C(1) << (n))
 
 static void settle(struct session *s);
+static void forget_channel(struct session *s);
+static void tell_change(struct session *s);
 
 /* ---- descriptors ---- */
 
@@ -69,7 +71,6 @@ int session_new(struct session **out, const struct session_params *p)
 	if (!s)
 		return -ENOMEM;
 	s->p = *p;
-	s->backend_req = -1;
 	s->peer.device = p->device;
 	s->peer.nr_queues = p->nr_queues;
 	s->queues = calloc(p->nr_queues, sizeof(*s->queues));
@@ -89,7 +90,7 @@ void session_free(struct session *s)
 {
 	if (!s)
 		return;
-	assert(!s->link && s->nr_draining == 0);
+	assert(!s->link && s->nr_draining == 0 && !s->channel.call);
 	for (unsigned i = 0; i < s->p.nr_queues; i++) {
 		struct session_queue *q = &s->queues[i];
 
@@ -99,7 +100,6 @@ void session_free(struct session *s)
 		session_keep_fd(&q->setup.err, -1);
 		queue_free(q->queue);
 	}
-	session_keep_fd(&s->backend_req, -1);
 	if (s->map) {
 		memmap_on_gone(s->map, NULL, NULL);
 		memmap_put(s->map);
@@ -148,6 +148,7 @@ void session_close(struct session *s)
 	/* One more than there are: none may seem the last before all know. */
 	s->nr_draining++;
 	session_stop_all(s);
+	forget_channel(s);
 	s->nr_draining--;
 	end_when_idle(s);
 }
@@ -180,6 +181,7 @@ static void settle(struct session *s)
 	if (s->finish)
 		s->finish(s, s->msg);
 	s->answer(s->link, 0);
+	tell_change(s);
 }
 
 int session_wait_for(struct session *s, enum session_wait wait,
@@ -235,6 +237,65 @@ uint64_t session_protocol_features(const struct session *s)
 	if (s->p.device == PROTO_BLK)
 		features |= BIT(VHOST_USER_PROTOCOL_F_CONFIG);
 	return features;
+}
+
+/* ---- the back-end channel ---- */
+
+/* A write under way that the front-end does not take was cancelled. */
+static void write_stopped(void *ctx)
+{
+	struct session *s = ctx;
+
+	s->nr_draining--;
+	settle(s);
+}
+
+static void forget_channel(struct session *s)
+{
+	if (backchannel_stop(&s->channel, write_stopped, s))
+		s->nr_draining++;
+}
+
+int session_set_channel(struct session *s, int fd)
+{
+	int err;
+
+	forget_channel(s);
+	err = backchannel_open(&s->channel, fd, s->p.tag);
+	if (!err)
+		tell_change(s);
+	return err;
+}
+
+static bool can_tell(const struct session *s)
+{
+	uint64_t needed = BIT(VHOST_USER_PROTOCOL_F_BACKEND_REQ) |
+			  BIT(VHOST_USER_PROTOCOL_F_CONFIG);
+
+	return (s->peer.protocol_features & needed) == needed &&
+	       backchannel_is_open(&s->channel);
+}
+
+static bool is_suspended(const struct session *s)
+{
+	for (unsigned i = 0; i < s->p.nr_queues; i++)
+		if (s->queues[i].lent)
+			return false;
+	return true;
+}
+
+static void tell_change(struct session *s)
+{
+	if (s->channel.is_wanted && !s->closing && can_tell(s) &&
+	    s->wait == SESSION_WAIT_NOTHING && !is_suspended(s))
+		backchannel_tell(&s->channel, s->p.home);
+}
+
+bool session_config_changed(struct session *s)
+{
+	s->channel.is_wanted = true;
+	tell_change(s);
+	return !s->closing && can_tell(s);
 }
 
 /* ---- queues: ready, lent, stopped ---- */
@@ -314,15 +375,6 @@ static void say_started(struct session *s)
 		  s->creds.pid);
 }
 
-/* A write under way that the front-end does not take was cancelled. */
-static void failure_told(void *ctx)
-{
-	struct session *s = ctx;
-
-	s->nr_draining--;
-	settle(s);
-}
-
 /* The error descriptor says that the queue does not run. */
 static void tell_failure(struct session *s, struct session_queue *q)
 {
@@ -337,7 +389,7 @@ static void tell_failure(struct session *s, struct session_queue *q)
 
 static void forget_failure(struct session *s, struct session_queue *q)
 {
-	if (call_stop(q->failure, failure_told, s))
+	if (call_stop(q->failure, write_stopped, s))
 		s->nr_draining++;
 	q->failure = NULL;
 }
@@ -363,6 +415,7 @@ int session_start_queue(struct session *s, unsigned index, struct worker *w,
 	}
 	q->lent = true;
 	say_started(s);
+	tell_change(s);
 	return 0;
 }
 

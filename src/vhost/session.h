@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "run/worker.h"
+#include "vhost/backchannel.h"
 #include "vhost/call.h"
 #include "vhost/memmap.h"
 #include "vhost/proto.h"
@@ -37,6 +38,11 @@
  * they are over: the drain of a queue (GET_VRING_BASE), of all queues
  * (RESET_OWNER), and the end of memory that was taken away (REM_MEM_REG,
  * SET_MEM_TABLE).  Meanwhile the link reads nothing, so there is at most one.
+ *
+ * That the configuration changed is told on the back-end channel, if there is
+ * one, but not while no ring runs, as a suspended device keeps silent, and not
+ * while a message is unanswered, as some front-ends that wait for an answer
+ * take the next for it.
  *
  * The end: all queues are drained, then the memory is unmapped, then the
  * socket is closed, so that a client that waits for that may come back at
@@ -115,6 +121,12 @@ void session_free(struct session *s);
 int session_start_queue(struct session *s, unsigned index, struct worker *w,
 			const struct queue_user *user);
 
+/*
+ * Tell the front-end that the device's configuration changed, now or when its
+ * rings run.  Returns false when it has no way to be told.  Home only.
+ */
+bool session_config_changed(struct session *s);
+
 /* The queue itself, or NULL when it was never started.  Home only. */
 struct queue *session_queue(const struct session *s, unsigned index);
 
@@ -167,7 +179,7 @@ struct session {
 	struct proto_peer peer;
 	struct ucred creds;
 	struct link *link;
-	int backend_req;	/* the back-end channel, or -1 */
+	struct backchannel channel;
 	bool has_features;
 	bool closing;
 	bool said_started; /* logged once, as two quirks are */
@@ -199,6 +211,12 @@ struct session {
  */
 void session_keep_fd(int *kept, int fd);
 int session_copy_fd(int fd, int *copy);
+
+/*
+ * Take @fd for the back-end channel.  Returns 0, or -ENOMEM with it left to the
+ * caller.  Home only.
+ */
+int session_set_channel(struct session *s, int fd);
 
 /* Note why a message is refused.  Returns @err.  Home only. */
 int session_refuse(struct session *s, int err, const char *fmt, ...)

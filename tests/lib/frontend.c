@@ -4,10 +4,14 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -476,12 +480,35 @@ int frontend_set_config(struct frontend *f, unsigned offset, const void *buf,
 			    VHOST_USER_CONFIG_HEADER_SIZE + size, NULL, 0);
 }
 
+/* The child shares our descriptors, and so leaves the sockets to us. */
+int frontend_socketpair(int sv[2])
+{
+	int status, result[2];
+	pid_t pid;
+
+	if (pipe(result))
+		return -errno;
+	pid = (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
+	if (pid == 0) {
+		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv))
+			_exit(errno);
+		_exit(write(result[1], sv, 2 * sizeof(sv[0])) < 0 ? EIO : 0);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) < 0)
+		status = errno << 8;
+	if (status == 0 && read(result[0], sv, 2 * sizeof(sv[0])) < 0)
+		status = EIO << 8;
+	close(result[0]);
+	close(result[1]);
+	return -(status >> 8);
+}
+
 int frontend_open_backend_channel(struct frontend *f)
 {
-	int sv[2], ret;
+	int sv[2], ret = frontend_socketpair(sv);
 
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv))
-		return -errno;
+	if (ret)
+		return ret;
 	ret = frontend_set(f, VHOST_USER_SET_BACKEND_REQ_FD, NULL, 0, &sv[1],
 			   1);
 	close(sv[1]);

@@ -302,6 +302,26 @@ int sessiontest_start(struct sessiontest *t, unsigned index)
 	return a.err;
 }
 
+struct change_args {
+	struct sessiontest *t;
+	bool told;
+};
+
+static void change_config(void *arg)
+{
+	struct change_args *a = arg;
+
+	a->told = session_config_changed(a->t->session);
+}
+
+bool sessiontest_config_changed(struct sessiontest *t)
+{
+	struct change_args a = {t, false};
+
+	iotest_call(t->home, change_config, &a);
+	return a.told;
+}
+
 void sessiontest_negotiate(struct sessiontest *t)
 {
 	const struct frontend_params p = {

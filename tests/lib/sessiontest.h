@@ -73,6 +73,9 @@ void sessiontest_release(struct sessiontest *t);
 /* Start a queue that was ready while @t->wait was set. */
 int sessiontest_start(struct sessiontest *t, unsigned index);
 
+/* Tell the session that the configuration changed; can the front-end know? */
+bool sessiontest_config_changed(struct sessiontest *t);
+
 /* Negotiate everything that is offered. */
 void sessiontest_negotiate(struct sessiontest *t);
 
