@@ -91,6 +91,9 @@ libvringd_a_SOURCES = \
 	src/daemon/loans.h \
 	src/daemon/member.c \
 	src/daemon/member.h \
+	src/daemon/metrics.c \
+	src/daemon/metrics.def \
+	src/daemon/metrics.h \
 	src/daemon/options.c \
 	src/daemon/options.def \
 	src/daemon/options.h \
@@ -112,6 +115,8 @@ libvringd_a_SOURCES = \
 	src/daemon/survey.h \
 	src/daemon/target.c \
 	src/daemon/target.h \
+	src/daemon/usage.c \
+	src/daemon/usage.h \
 	src/daemon/value.c \
 	src/daemon/value.h \
 	src/daemon/watchdog.c \

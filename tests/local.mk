@@ -105,6 +105,7 @@ unit_tests_SOURCES = \
 	tests/unit/daemon/test_control.c \
 	tests/unit/daemon/test_hint.c \
 	tests/unit/daemon/test_include.c \
+	tests/unit/daemon/test_metrics.c \
 	tests/unit/daemon/test_options.c \
 	tests/unit/daemon/test_suggest.c \
 	tests/unit/daemon/test_value.c \
@@ -198,6 +199,7 @@ check-fuzz: $(fuzzers)
 	done
 
 EXTRA_DIST += \
+	tests/lib/check-metrics \
 	tests/lib/e2e.sh
 
 lint_tests = \
@@ -220,6 +222,7 @@ e2e_tests = \
 	tests/e2e/test-idle-workers-sleep.sh \
 	tests/e2e/test-killed-clients-leave-nothing.sh \
 	tests/e2e/test-log-level.sh \
+	tests/e2e/test-metrics.sh \
 	tests/e2e/test-no-descriptors-left.sh \
 	tests/e2e/test-second-client.sh \
 	tests/e2e/test-serve-verified-load.sh \

@@ -18,9 +18,10 @@ const struct counters_row counters_table[COUNTERS_NR] = {
 #include "base/counters.def"
 };
 
-const struct counters_row counters_latencies[COUNTERS_NR_LATENCIES] = {
-#define LATENCY(name, help) \
-	{#name, NULL, help, offsetof(struct counters, name##_latency), false},
+const struct counters_latency_row counters_latencies[COUNTERS_NR_LATENCIES] = {
+#define LATENCY(name, help)                                      \
+	{#name, help, offsetof(struct counters, name##_latency), \
+	 offsetof(struct counters, name##_us)},
 #include "base/counters.def"
 };
 
@@ -58,9 +59,25 @@ uint64_t counters_get(const struct counters *c, const struct counters_row *row)
 }
 
 const struct counters_latency *
-counters_get_latency(const struct counters *c, const struct counters_row *row)
+counters_get_latency(const struct counters *c,
+		     const struct counters_latency_row *row)
 {
 	return field(c, row->offset);
+}
+
+uint64_t counters_get_sum_us(const struct counters *c,
+			     const struct counters_latency_row *row)
+{
+	return counters_read(field(c, row->sum_offset));
+}
+
+uint64_t counters_nr_latencies(const struct counters_latency *l)
+{
+	uint64_t n = 0;
+
+	for (unsigned i = 0; i < COUNTERS_BUCKETS; i++)
+		n += l->buckets[i];
+	return n;
 }
 
 void counters_sum(struct counters *sum, const struct counters *part)
@@ -74,10 +91,8 @@ void counters_sum(struct counters *sum, const struct counters *part)
 
 uint64_t counters_percentile(const struct counters_latency *l, double percent)
 {
-	uint64_t all = 0, seen = 0;
+	uint64_t all = counters_nr_latencies(l), seen = 0;
 
-	for (unsigned i = 0; i < COUNTERS_BUCKETS; i++)
-		all += l->buckets[i];
 	if (!all)
 		return 0;
 	for (unsigned i = 0; i < COUNTERS_LIMITS; i++) {

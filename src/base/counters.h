@@ -46,14 +46,22 @@ enum counters_latency_place {
 /* A row of counters.def; @offset is that of its field in struct counters. */
 struct counters_row {
 	const char *name;
-	const char *metric; /* NULL of a latency */
+	const char *metric; /* without "vringd_" */
 	const char *help;
 	size_t offset;
 	bool is_gauge;
 };
 
+struct counters_latency_row {
+	const char *name;
+	const char *help;
+	size_t offset;
+	size_t sum_offset; /* of the counter of their sum */
+};
+
 extern const struct counters_row counters_table[COUNTERS_NR];
-extern const struct counters_row counters_latencies[COUNTERS_NR_LATENCIES];
+extern const struct counters_latency_row
+	counters_latencies[COUNTERS_NR_LATENCIES];
 
 /*
  * Adds @n to *@counter.  There is one writer, so a load and a store will do;
@@ -97,17 +105,27 @@ uint64_t counters_get(const struct counters *c, const struct counters_row *row);
 void counters_sum(struct counters *sum, const struct counters *part);
 
 /*
- * Returns the latencies of row @row in @c.
+ * The latencies of row @row in @c, and their sum.
  *
  * Any thread.
  */
 const struct counters_latency *
-counters_get_latency(const struct counters *c, const struct counters_row *row);
+counters_get_latency(const struct counters *c,
+		     const struct counters_latency_row *row);
+uint64_t counters_get_sum_us(const struct counters *c,
+			     const struct counters_latency_row *row);
+
+/*
+ * Returns how many latencies are in @l, which is nobody's, as below.
+ *
+ * Any thread.
+ */
+uint64_t counters_nr_latencies(const struct counters_latency *l);
 
 /*
  * Returns a time in microseconds that @percent of the latencies in @l did not
  * exceed, the lowest that the buckets tell apart; UINT64_MAX if those took
- * longer than the last limit, and 0 if there are none.  @l is nobody's.
+ * longer than the last limit, and 0 if there are none.
  *
  * Any thread.
  */

@@ -306,9 +306,22 @@ static void print_object(struct json_object *o, int indent)
 	}
 }
 
+/* Text of several lines, as it is but for what would move the cursor. */
+static void print_text(const char *text)
+{
+	for (const char *p = text; *p; p++)
+		putchar(iscntrl((unsigned char)*p) && *p != '\n' && *p != '\t'
+				? '?'
+				: *p);
+	if (*text && text[strlen(text) - 1] != '\n')
+		putchar('\n');
+}
+
 void print_result(struct json_object *result)
 {
-	if (json_object_is_type(result, json_type_object))
+	if (json_object_is_type(result, json_type_string))
+		print_text(json_object_get_string(result));
+	else if (json_object_is_type(result, json_type_object))
 		print_object(result, 0);
 	else if (json_object_is_type(result, json_type_array))
 		print_list(result, 0);

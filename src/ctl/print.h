@@ -18,7 +18,7 @@ struct print_cell print_format(const char *key, struct json_object *v);
 
 /*
  * Prints a result of whatever shape: objects with one member a line, lists of
- * flat objects as tables.
+ * flat objects as tables, text as it is.
  *
  * Any thread.
  */

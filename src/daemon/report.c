@@ -10,9 +10,11 @@
 #include "base/counters.h"
 #include "base/log.h"
 #include "daemon/member.h"
+#include "daemon/metrics.h"
 #include "daemon/show.h"
 #include "daemon/stats.h"
 #include "daemon/survey.h"
+#include "daemon/usage.h"
 
 static const struct report_source *source(const struct survey *s)
 {
@@ -68,6 +70,11 @@ static unsigned nr_lent_to(const struct survey *s, unsigned id)
 	return n;
 }
 
+static const char *ring_name(const struct report_source *r)
+{
+	return r->config->sqpoll ? "sqpoll" : "direct";
+}
+
 static struct json_object *workers_of(const struct survey *s)
 {
 	const struct report_source *r = source(s);
@@ -79,7 +86,7 @@ static struct json_object *workers_of(const struct survey *s)
 
 		member_u64(o, "id", i);
 		member_add(o, "cpu", cpu < 0 ? NULL : json_object_new_int(cpu));
-		member_str(o, "ring", r->config->sqpoll ? "sqpoll" : "direct");
+		member_str(o, "ring", ring_name(r));
 		member_u64(o, "queues", nr_lent_to(s, i));
 		json_object_array_add(a, o);
 	}
@@ -108,6 +115,85 @@ static struct json_object *make_status(const struct survey *s)
 	member_u64(o, "connected", connected);
 	member_u64(o, "failed", failed);
 	member_u64(o, "errors", sum.errors);
+	return o;
+}
+
+/* metrics */
+
+static void fill_target(struct metrics_target *m, const struct target_facts *f)
+{
+	const struct config_target *c = target_config(f->target);
+
+	*m = (struct metrics_target){
+		.name = c->name,
+		.device = "blk",
+		.backend = survey_backend(f),
+		.socket = c->socket,
+		.read_only = c->read_only || f->info.read_only,
+		.up = f->state == TARGET_OPEN,
+		.connected = f->served.connected,
+		.size = f->info.size,
+	};
+	target_counters(f->target, &m->counters);
+}
+
+/* One of each name: not one that lingers where another is configured. */
+static size_t fill_targets(struct metrics_target *m, const struct survey *s)
+{
+	const struct roster *r = source(s)->roster;
+	size_t nr = 0;
+
+	for (unsigned i = 0; i < s->nr; i++) {
+		const struct target_facts *f = &s->items[i].facts;
+		const char *name = target_config(f->target)->name;
+
+		if (roster_find(r, name) == f->target)
+			fill_target(&m[nr++], f);
+	}
+	return nr;
+}
+
+static void fill_workers(struct metrics_worker *m, const struct survey *s)
+{
+	const struct report_source *r = source(s);
+
+	for (unsigned i = 0; i < r->nr_workers; i++)
+		m[i] = (struct metrics_worker){
+			.id = i,
+			.cpu = worker_cpu(r->workers[i]),
+			.ring = ring_name(r),
+			.queues = nr_lent_to(s, i),
+		};
+}
+
+static struct json_object *make_metrics(const struct survey *s)
+{
+	const struct report_source *r = source(s);
+	struct metrics_target *targets = calloc(s->nr + 1, sizeof(*targets));
+	struct metrics_worker *workers =
+		calloc(r->nr_workers, sizeof(*workers));
+	struct metrics_facts f = {
+		.version = PACKAGE_VERSION,
+		.reload_ok = r->reload_ok,
+		.reload_s = (uint64_t)r->reload_s,
+		.targets = targets,
+		.workers = workers,
+		.nr_workers = r->nr_workers,
+	};
+	char *text = NULL;
+
+	if (targets && workers) {
+		usage_read(&f.usage);
+		f.nr_targets = fill_targets(targets, s);
+		fill_workers(workers, s);
+		text = metrics_text(&f);
+	}
+
+	struct json_object *o = text ? json_object_new_string(text) : NULL;
+
+	free(text);
+	free(workers);
+	free(targets);
 	return o;
 }
 
@@ -149,6 +235,12 @@ static void report_stats(void *ctx, const struct command_args *args,
 			 struct control_reply *reply)
 {
 	begin(ctx, args, reply, stats_make);
+}
+
+static void report_metrics(void *ctx, const struct command_args *args,
+			   struct control_reply *reply)
+{
+	begin(ctx, args, reply, make_metrics);
 }
 
 /* log-level */
@@ -220,5 +312,6 @@ const struct control_ops report_ops = {
 	.list = report_list,
 	.show = report_show,
 	.stats = report_stats,
+	.metrics = report_metrics,
 	.log_level = report_log_level,
 };

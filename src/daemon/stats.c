@@ -37,7 +37,7 @@ static struct json_object *latency_of(const struct counters *c)
 			counters_get_latency(c, &counters_latencies[i]);
 		struct json_object *o;
 
-		if (!counters_percentile(l, 100))
+		if (!counters_nr_latencies(l))
 			continue;
 		o = json_object_new_object();
 		member_str(o, "op", counters_latencies[i].name);
