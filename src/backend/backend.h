@@ -50,9 +50,9 @@ struct backend_params {
 	bool zeroes;		/* null: fill reads with zeroes */
 };
 
-/* What open() learnt; constant but for size, which rescan may enlarge. */
+/* What open() learnt; constant but for size, which control may enlarge. */
 struct backend_info {
-	uint64_t size;			/* bytes, whole blocks */
+	uint64_t size;			/* bytes, whole blocks; control's */
 	unsigned block_size;		/* logical; every offset and length */
 	unsigned physical_block_size;
 	unsigned alignment_offset;	/* bytes */
@@ -108,7 +108,7 @@ struct backend_ops {
 
 	/*
 	 * May block: an offload thread.  Look at the size again; info.size is
-	 * left to the caller, for control and the workers read it.
+	 * left to control.
 	 */
 	int (*rescan)(struct backend *b, uint64_t *size);
 };

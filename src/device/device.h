@@ -57,8 +57,8 @@ struct device_ops {
 	int (*save)(const struct device *d, struct blob *out);
 	int (*load)(struct device *d, const struct blob *in);
 
-	/* The backend's size changed. */
-	void (*resized)(struct device *d);
+	/* The backend has @size bytes now, more than before. */
+	void (*grow)(struct device *d, uint64_t size);
 };
 
 struct device {

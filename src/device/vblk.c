@@ -42,16 +42,16 @@ struct vblk {
 	struct device device;
 	struct virtio_blk_config config; /* little endian, as the guest reads */
 	uint64_t accepted;		 /* features, 0 before accept() */
-	uint64_t nr_sectors;
 	bool read_only;
 	char serial[VIRTIO_BLK_ID_BYTES]; /* NUL padded, maybe not ended */
 
 	/*
-	 * Writes must be stable when they complete.  Written by the home while
-	 * workers read it.  The driver learns that it changed only after the
-	 * store, by a message from us, so relaxed is enough.
+	 * Written by the home while workers read them.  The driver learns that
+	 * one changed only after the store, by a message from us, so relaxed
+	 * is enough.
 	 */
-	_Atomic bool write_through;
+	_Atomic bool write_through; /* writes are stable when they complete */
+	_Atomic uint64_t nr_sectors;
 };
 
 /* A request: the room of its chain. */
@@ -175,10 +175,11 @@ static bool is_valid_range(const struct vblk *v, uint64_t sector,
 			   uint64_t length)
 {
 	uint64_t nr = length >> SECTOR_SHIFT;
+	uint64_t all =
+		atomic_load_explicit(&v->nr_sectors, memory_order_relaxed);
 	unsigned block = v->device.backend->info.block_size;
 
-	return nr <= v->nr_sectors && sector <= v->nr_sectors - nr &&
-	       is_aligned(length, block) &&
+	return nr <= all && sector <= all - nr && is_aligned(length, block) &&
 	       is_aligned(sector << SECTOR_SHIFT, block);
 }
 
@@ -506,10 +507,12 @@ static int vblk_config_set(struct device *d, const void *buf, size_t off,
 	return 0;
 }
 
-static void fill_size(struct vblk *v)
+static void set_size(struct vblk *v, uint64_t size)
 {
-	v->nr_sectors = v->device.backend->info.size >> SECTOR_SHIFT;
-	v->config.capacity = htole64(v->nr_sectors);
+	uint64_t nr_sectors = size >> SECTOR_SHIFT;
+
+	atomic_store_explicit(&v->nr_sectors, nr_sectors, memory_order_relaxed);
+	v->config.capacity = htole64(nr_sectors);
 }
 
 static unsigned log2_of(unsigned n)
@@ -580,7 +583,7 @@ static int vblk_open(struct device **out, const struct device_params *p)
 	memcpy(v->serial, p->serial, strnlen(p->serial, sizeof(v->serial)));
 	v->config.seg_max = htole32(p->seg_max);
 	v->config.num_queues = htole16(p->nr_queues);
-	fill_size(v);
+	set_size(v, p->backend->info.size);
 	fill_topology(v);
 	fill_segs(v);
 	vblk_reset(&v->device);
@@ -594,9 +597,9 @@ static void vblk_close(struct device *d)
 		free(to_vblk(d));
 }
 
-static void vblk_resized(struct device *d)
+static void vblk_grow(struct device *d, uint64_t size)
 {
-	fill_size(to_vblk(d));
+	set_size(to_vblk(d), size);
 }
 
 /* State that the front-end does not know: the position of the cache switch */
@@ -648,5 +651,5 @@ const struct device_ops vblk_device = {
 	.reset = vblk_reset,
 	.save = vblk_save,
 	.load = vblk_load,
-	.resized = vblk_resized,
+	.grow = vblk_grow,
 };

@@ -609,8 +609,7 @@ Test(vblk, follows_a_backend_that_grew)
 	struct device *d = open_device();
 	uint64_t capacity;
 
-	backend.info.size *= 2;
-	vblk_device.resized(d);
+	vblk_device.grow(d, 2 * backend.info.size);
 	vblk_device.config_get(d, &capacity, 0, sizeof(capacity));
 	cr_assert_eq(capacity, 4096);
 	vblk_device.close(d);
