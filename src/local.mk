@@ -60,6 +60,8 @@ libvringd_a_SOURCES = \
 	src/ctl/complain.h \
 	src/ctl/iostat.c \
 	src/ctl/iostat.h \
+	src/ctl/diff.c \
+	src/ctl/diff.h \
 	src/ctl/print.c \
 	src/ctl/print.h \
 	src/daemon/aliases.def \
@@ -87,6 +89,8 @@ libvringd_a_SOURCES = \
 	src/daemon/include.c \
 	src/daemon/include.h \
 	src/daemon/keys.def \
+	src/daemon/lastgood.c \
+	src/daemon/lastgood.h \
 	src/daemon/loans.c \
 	src/daemon/loans.h \
 	src/daemon/member.c \
@@ -99,6 +103,8 @@ libvringd_a_SOURCES = \
 	src/daemon/options.h \
 	src/daemon/plan.c \
 	src/daemon/plan.h \
+	src/daemon/reload.c \
+	src/daemon/reload.h \
 	src/daemon/report.c \
 	src/daemon/report.h \
 	src/daemon/roster.c \

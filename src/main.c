@@ -13,6 +13,7 @@
 #include "daemon/config.h"
 #include "daemon/config_disks.h"
 #include "daemon/config_print.h"
+#include "daemon/lastgood.h"
 #include "daemon/options.h"
 #include "daemon/report.h"
 #include "daemon/watchdog.h"
@@ -40,7 +41,9 @@
 #define STOP_S	25.
 
 struct daemon {
+	const struct options *options;
 	struct config *config;
+	bool from_last_good;
 	struct ev_loop *loop;
 	struct mailbox mailbox;
 	struct ev_async log_due;
@@ -55,7 +58,7 @@ struct daemon {
 	struct worker **workers;
 	unsigned nr_workers;
 	struct roster *roster;
-	struct plan *plan;		/* while it is carried out */
+	struct reload *reload;
 	struct ev_prepare status_due;	/* fed, never started */
 	char status_text[128];		/* as systemd was told last */
 	bool stopping;
@@ -75,6 +78,24 @@ static struct config *load(const struct options *o)
 	config_errors_print(&errs, stderr);
 	config_errors_fini(&errs);
 	return ret < 0 ? NULL : config;
+}
+
+/* After a crash, disks are served whatever has become of the file. */
+static struct config *load_last_good(const struct options *o)
+{
+	struct config_errors errs = {0};
+	struct config *config = NULL;
+	int ret = lastgood_load(&config, &errs);
+
+	config_errors_print(&errs, stderr);
+	config_errors_fini(&errs);
+	if (ret < 0)
+		return NULL;
+	log_err("vringd",
+		"restarted after a crash with the configuration accepted last, "
+		"as the file is wrong now; mend it and reload file=%s",
+		o->config);
+	return config;
 }
 
 /* Workers */
@@ -164,19 +185,6 @@ static void status_due(struct ev_loop *loop, struct ev_prepare *w, int revents)
 	tell_status(w->data);
 }
 
-static void targets_open(void *ctx)
-{
-	struct daemon *d = ctx;
-
-	free(d->plan);
-	d->plan = NULL;
-	log_event(LOG_READY, "vringd",
-		  "ready targets=%u failed=%u workers=%u", roster_nr(d->roster),
-		  roster_count(d->roster, TARGET_FAILED), d->nr_workers);
-	tell_status(d);
-	sd_notify(0, "READY=1");
-}
-
 static int make_roster(struct daemon *d)
 {
 	struct roster_params p = {
@@ -191,15 +199,31 @@ static int make_roster(struct daemon *d)
 	return roster_new(&d->roster, &p);
 }
 
-/* The workers run: open all targets, and say when that is over. */
-static int open_targets(struct daemon *d)
+static void targets_open(void *ctx)
 {
-	int ret = roster_plan(d->roster, d->config, d->config, &d->plan);
+	struct daemon *d = ctx;
 
-	if (ret == 0)
-		ret = roster_apply(d->roster, d->config, d->plan, targets_open,
-				   d);
-	return ret;
+	log_event(LOG_READY, "vringd",
+		  "ready targets=%u failed=%u workers=%u", roster_nr(d->roster),
+		  roster_count(d->roster, TARGET_FAILED), d->nr_workers);
+	tell_status(d);
+	sd_notify(0, "READY=1");
+}
+
+static int make_reload(struct daemon *d)
+{
+	struct reload_params p = {
+		.path = d->options->config,
+		.config = d->config,
+		.roster = d->roster,
+		.control = &d->mailbox,
+		.debug = d->options->debug,
+		.from_last_good = d->from_last_good,
+		.ready = targets_open,
+		.ctx = d,
+	};
+
+	return reload_new(&d->reload, &p);
 }
 
 /* The control socket */
@@ -221,6 +245,7 @@ static int open_control(struct daemon *d)
 	d->source = (struct report_source){
 		.config = c,
 		.roster = d->roster,
+		.reload = d->reload,
 		.workers = d->workers,
 		.nr_workers = d->nr_workers,
 		.started = now.tv_sec,
@@ -271,19 +296,20 @@ static void begin_stop(struct ev_loop *loop, struct ev_signal *w, int revents)
 	sd_notify(0, "STOPPING=1");
 	log_event(LOG_STOPPING, "vringd", "stopping signal=%d", w->signum);
 	ev_timer_start(loop, &d->stop_limit);
+	reload_stop(d->reload);
 	control_close(d->control);
 	d->control = NULL;
 	roster_close(d->roster, targets_closed, d);
 }
 
-/* Somebody's habit, or a terminal that went: no reason to end. */
-static void note_sighup(struct ev_loop *loop, struct ev_signal *w, int revents)
+static void reload(struct ev_loop *loop, struct ev_signal *w, int revents)
 {
+	struct daemon *d = w->data;
+
 	(void)loop;
-	(void)w;
 	(void)revents;
-	log_warn("vringd", "the configuration is read at start only: restart "
-			   "to apply a change");
+	if (!d->stopping)
+		reload_request(d->reload, false, NULL);
 }
 
 /* The control loop */
@@ -338,7 +364,8 @@ static int make_loop(struct daemon *d)
 	d->sigint.data = d;
 	ev_signal_start(d->loop, &d->sigterm);
 	ev_signal_start(d->loop, &d->sigint);
-	ev_signal_init(&d->sighup, note_sighup, SIGHUP);
+	ev_signal_init(&d->sighup, reload, SIGHUP);
+	d->sighup.data = d;
 	ev_signal_start(d->loop, &d->sighup);
 	ev_init(&d->status_due, status_due);
 	d->status_due.data = d;
@@ -369,6 +396,8 @@ static int start(struct daemon *d)
 	if (ret == 0)
 		ret = make_roster(d);
 	if (ret == 0)
+		ret = make_reload(d);
+	if (ret == 0)
 		ret = open_control(d);
 	if (ret < 0)
 		return ret;
@@ -376,7 +405,7 @@ static int start(struct daemon *d)
 	ret = start_workers(d);
 	if (ret == 0)
 		ret = start_watchdog(d);
-	return ret < 0 ? ret : open_targets(d);
+	return ret < 0 ? ret : reload_start(d->reload);
 }
 
 static void stop(struct daemon *d)
@@ -390,12 +419,12 @@ static void stop(struct daemon *d)
 	offload_stop(1000);
 	if (d->loop)
 		mailbox_deliver(&d->mailbox);
+	reload_free(d->reload);
 	roster_free(d->roster);
 	offload_stop(1000);
 	for (unsigned i = 0; i < d->nr_workers && d->workers; i++)
 		worker_free(d->workers[i]);
 	free(d->workers);
-	free(d->plan);
 	if (d->loop) {
 		mailbox_fini(&d->mailbox);
 		ev_loop_destroy(d->loop);
@@ -404,17 +433,18 @@ static void stop(struct daemon *d)
 	config_put(d->config);
 }
 
-static int run(struct config *config)
+static int run(struct daemon *d)
 {
-	struct daemon d = {.config = config, .status = EXIT_SUCCESS};
-
-	if (start(&d) < 0)
-		d.status = EXIT_FAILURE;
+	if (start(d) < 0)
+		d->status = EXIT_FAILURE;
 	else
-		ev_run(d.loop, 0);
-	stop(&d);
+		ev_run(d->loop, 0);
+	/* Not after a crash: whoever starts us then will look for it. */
+	if (d->stopping)
+		lastgood_remove();
+	stop(d);
 	log_stop();
-	return d.status;
+	return d->status;
 }
 
 int main(int argc, char **argv)
@@ -426,12 +456,17 @@ int main(int argc, char **argv)
 		[CONFIG_LOG_DEBUG] = LOG_LEVEL_DEBUG,
 	};
 	struct options o;
+	struct daemon d = {.options = &o};
 	int status;
 
 	if (!options_parse(&o, argc, argv, &status))
 		return status;
 	struct config *config = load(&o);
 
+	if (!config && !o.check && !o.print) {
+		config = load_last_good(&o);
+		d.from_last_good = config;
+	}
 	if (!config)
 		return EXIT_FAILURE;
 	if (o.print)
@@ -442,5 +477,6 @@ int main(int argc, char **argv)
 	}
 	log_set(levels[config->log_level], o.debug);
 	signal(SIGPIPE, SIG_IGN);
-	return run(config);
+	d.config = config;
+	return run(&d);
 }

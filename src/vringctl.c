@@ -5,6 +5,7 @@
 #include "ctl/args.h"
 #include "ctl/ask.h"
 #include "ctl/complain.h"
+#include "ctl/diff.h"
 #include "ctl/iostat.h"
 #include "ctl/print.h"
 
@@ -24,6 +25,8 @@ static int ask_and_print(const struct args *a)
 		return status;
 	if (a->json)
 		print_json(result);
+	else if (a->command == COMMAND_reload)
+		diff_print(result);
 	else
 		print_result(result);
 	json_object_put(result);

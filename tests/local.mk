@@ -107,6 +107,7 @@ unit_tests_SOURCES = \
 	tests/unit/daemon/test_include.c \
 	tests/unit/daemon/test_metrics.c \
 	tests/unit/daemon/test_options.c \
+	tests/unit/daemon/test_plan.c \
 	tests/unit/daemon/test_suggest.c \
 	tests/unit/daemon/test_value.c \
 	tests/unit/daemon/test_vringctl.c \
@@ -224,6 +225,9 @@ e2e_tests = \
 	tests/e2e/test-log-level.sh \
 	tests/e2e/test-metrics.sh \
 	tests/e2e/test-no-descriptors-left.sh \
+	tests/e2e/test-reload-changes-targets.sh \
+	tests/e2e/test-reload-under-load.sh \
+	tests/e2e/test-restart-after-crash-uses-last-good.sh \
 	tests/e2e/test-second-client.sh \
 	tests/e2e/test-serve-verified-load.sh \
 	tests/e2e/test-sockets.sh \

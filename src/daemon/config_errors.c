@@ -73,17 +73,26 @@ void config_errors_sort(struct config_errors *errs, const char *first)
 	}
 }
 
+void config_errors_line(const struct config_error *e, char *buf, size_t size)
+{
+	const char *warning = e->warning ? "warning: " : "";
+
+	if (e->place.line)
+		snprintf(buf, size, CONFIG_PLACE_FMT ": %s%s",
+			 CONFIG_PLACE_ARGS(e->place), warning, e->text);
+	else
+		snprintf(buf, size, "%s: %s%s", e->place.file, warning,
+			 e->text);
+}
+
 void config_errors_print(const struct config_errors *errs, FILE *out)
 {
 	size_t lost = (size_t)errs->nr_errors + errs->nr_warnings - errs->nr;
+	char line[CONFIG_ERRORS_LINE];
 
 	for (size_t i = 0; i < errs->nr; i++) {
-		const struct config_error *e = &errs->list[i];
-
-		fprintf(out, "%s:", e->place.file);
-		if (e->place.line)
-			fprintf(out, "%u:%u:", e->place.line, e->place.column);
-		fprintf(out, " %s%s\n", e->warning ? "warning: " : "", e->text);
+		config_errors_line(&errs->list[i], line, sizeof(line));
+		fprintf(out, "%s\n", line);
 	}
 	if (lost)
 		fprintf(out, "and %zu more\n", lost);

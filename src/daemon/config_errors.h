@@ -24,6 +24,9 @@ struct config_error {
 	char *text; /* path of the key and what is wrong */
 };
 
+/* Bytes of a line with the longest path and text that there may be. */
+#define CONFIG_ERRORS_LINE 8192
+
 /* At most CONFIG_ERRORS_MAX are kept; the others are only counted. */
 #define CONFIG_ERRORS_MAX 200
 
@@ -59,6 +62,13 @@ void config_errors_sort(struct config_errors *errs, const char *first);
  * Any thread that owns @errs.
  */
 void config_errors_print(const struct config_errors *errs, FILE *out);
+
+/*
+ * One of them as such a line, cut to @size bytes.
+ *
+ * Any thread that owns @e.
+ */
+void config_errors_line(const struct config_error *e, char *buf, size_t size);
 
 /* Frees what @errs holds and empties it.  Any thread that owns @errs. */
 void config_errors_fini(struct config_errors *errs);

@@ -120,6 +120,11 @@ static void compare_tops(struct plan *p, const struct config *a,
 	}
 }
 
+static void name_change(struct plan_change *ch, const char *name)
+{
+	snprintf(ch->name, sizeof(ch->name), "%s", name);
+}
+
 static void fill(struct plan *p, struct entry *sorted,
 		 const struct plan_target *old, unsigned nr, bool *met,
 		 const struct config *new)
@@ -130,6 +135,7 @@ static void fill(struct plan *p, struct entry *sorted,
 		const struct entry *e =
 			bsearch(&key, sorted, nr, sizeof(key), compare_entries);
 
+		name_change(ch, new->targets[i].name);
 		ch->new = i;
 		ch->old = e && !e->lingering ? e->number : PLAN_NONE;
 		ch->what = e ? PLAN_KEEP : PLAN_ADD;
@@ -143,6 +149,7 @@ static void fill(struct plan *p, struct entry *sorted,
 			continue;
 		struct plan_change *ch = &p->changes[p->nr++];
 
+		name_change(ch, old[i].config->name);
 		ch->old = i;
 		ch->new = PLAN_NONE;
 		plan_removed(ch, &old[i]);
@@ -175,7 +182,17 @@ unsigned plan_count(const struct plan *p, enum plan_what what)
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < p->nr; i++)
-		n += p->changes[i].what == what;
+		n += p->changes[i].what == what &&
+		     p->changes[i].outcome != PLAN_REFUSED;
+	return n;
+}
+
+unsigned plan_count_outcome(const struct plan *p, enum plan_outcome outcome)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < p->nr; i++)
+		n += p->changes[i].outcome == outcome;
 	return n;
 }
 

@@ -44,6 +44,7 @@ enum plan_outcome {
 #define PLAN_NONE ((unsigned)-1)
 
 struct plan_change {
+	char name[65]; /* of the target */
 	enum plan_what what;
 	unsigned old;		/* number of the target before, or PLAN_NONE */
 	unsigned new;		/* in the new configuration, or PLAN_NONE */
@@ -76,8 +77,12 @@ struct plan_target {
 int plan_make(struct plan **out, const struct plan_target *old, unsigned nr,
 	      const struct config *top, const struct config *new);
 
-/* How many changes are of this kind.  Any thread that owns @p. */
+/*
+ * How many changes are of this kind and came true, more or less; and how many
+ * have this outcome.  Any thread that owns @p.
+ */
 unsigned plan_count(const struct plan *p, enum plan_what what);
+unsigned plan_count_outcome(const struct plan *p, enum plan_outcome outcome);
 
 /* "added", "removed", ...: what a change does.  Any thread. */
 const char *plan_word(enum plan_what what);

@@ -5,12 +5,13 @@
 #include <time.h>
 
 #include "daemon/control.h"
-#include "daemon/roster.h"
+#include "daemon/reload.h"
 
 /* What is there to report on: the context of report_ops. */
 struct report_source {
 	const struct config *config;	/* what the workers were made from */
 	const struct roster *roster;
+	struct reload *reload;
 	struct worker **workers;
 	unsigned nr_workers;
 	time_t started;			/* CLOCK_MONOTONIC, seconds */

@@ -7,7 +7,7 @@
 
 static void finish(struct survey *s)
 {
-	control_reply_send(s->reply, s->make(s));
+	control_reply_send_status(s->reply, s->status, s->make(s));
 	for (unsigned i = 0; i < s->nr; i++)
 		target_facts_fini(&s->items[i].facts);
 	free(s);
@@ -52,6 +52,7 @@ void survey_begin(const struct survey_params *p, struct control_reply *reply)
 	s->ctx = p->ctx;
 	s->arg = p->arg;
 	s->make = p->make;
+	s->status = p->status;
 	s->reply = reply;
 	/* One too many, so that no answer finishes it while we still ask. */
 	s->pending = 1;

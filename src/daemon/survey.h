@@ -13,6 +13,7 @@ struct survey {
 
 	/* private to survey.c */
 	struct json_object *(*make)(const struct survey *s);
+	int status;
 	struct control_reply *reply;
 	unsigned pending;
 
@@ -30,6 +31,7 @@ struct survey_params {
 
 	/* Returns the result, or NULL without memory. */
 	struct json_object *(*make)(const struct survey *s);
+	int status;	/* of the answer: see vringctl(8) */
 };
 
 /*

@@ -12,7 +12,8 @@ level() { ctl --json log-level "$@" | tr -d ' \n'; }
 [ "$(level -D control,io)" = '{"level":"info","debug":["io","control"]}' ] ||
 	fail "the categories are not set"
 ctl status >"$T/out"
-logged 'debug control control: command=status' || fail "no trace of a command"
+logged 'debug control vringd/control: command=status' ||
+	fail "no trace of a command"
 [ "$(level warn)" = '{"level":"warn","debug":[]}' ] || fail "not at warn"
 ! ctl log-level loud 2>"$T/err" || fail "loud is a level"
 grep -q 'use err, warn, info or debug' "$T/err" || fail "no help with levels"
