@@ -93,6 +93,8 @@ libvringd_a_SOURCES = \
 	src/daemon/lastgood.h \
 	src/daemon/loans.c \
 	src/daemon/loans.h \
+	src/daemon/logwriter.c \
+	src/daemon/logwriter.h \
 	src/daemon/member.c \
 	src/daemon/member.h \
 	src/daemon/metrics.c \

@@ -14,6 +14,7 @@
 #include "daemon/config_disks.h"
 #include "daemon/config_print.h"
 #include "daemon/lastgood.h"
+#include "daemon/logwriter.h"
 #include "daemon/options.h"
 #include "daemon/report.h"
 #include "daemon/watchdog.h"
@@ -46,8 +47,7 @@ struct daemon {
 	bool from_last_good;
 	struct ev_loop *loop;
 	struct mailbox mailbox;
-	struct ev_async log_due;
-	struct ev_timer log_again;
+	struct logwriter log;
 	struct ev_signal sigterm;
 	struct ev_signal sigint;
 	struct ev_signal sighup;
@@ -314,50 +314,12 @@ static void reload(struct ev_loop *loop, struct ev_signal *w, int revents)
 
 /* The control loop */
 
-static void log_wake(void *arg)
-{
-	struct daemon *d = arg;
-
-	ev_async_send(d->loop, &d->log_due);
-}
-
-/* A timer only while lines are held back: an idle daemon sleeps. */
-static void flush_log(struct daemon *d)
-{
-	int ms = log_flush();
-
-	ev_timer_stop(d->loop, &d->log_again);
-	if (ms < 0)
-		return;
-	ev_timer_set(&d->log_again, ms / 1000., 0.);
-	ev_timer_start(d->loop, &d->log_again);
-}
-
-static void log_due(struct ev_loop *loop, struct ev_async *w, int revents)
-{
-	(void)loop;
-	(void)revents;
-	flush_log(w->data);
-}
-
-static void log_again(struct ev_loop *loop, struct ev_timer *w, int revents)
-{
-	(void)loop;
-	(void)revents;
-	flush_log(w->data);
-}
-
 static int make_loop(struct daemon *d)
 {
 	d->loop = ev_default_loop(EVBACKEND_EPOLL | EVFLAG_NOENV);
 	if (!d->loop)
 		return -ENOMEM;
 	mailbox_init(&d->mailbox, d->loop);
-	ev_async_init(&d->log_due, log_due);
-	d->log_due.data = d;
-	ev_timer_init(&d->log_again, log_again, 0., 0.);
-	d->log_again.data = d;
-	ev_async_start(d->loop, &d->log_due);
 	ev_signal_init(&d->sigterm, begin_stop, SIGTERM);
 	ev_signal_init(&d->sigint, begin_stop, SIGINT);
 	d->sigterm.data = d;
@@ -401,7 +363,7 @@ static int start(struct daemon *d)
 		ret = open_control(d);
 	if (ret < 0)
 		return ret;
-	log_start(log_wake, d);
+	logwriter_start(&d->log, d->loop);
 	ret = start_workers(d);
 	if (ret == 0)
 		ret = start_watchdog(d);
@@ -425,6 +387,7 @@ static void stop(struct daemon *d)
 	for (unsigned i = 0; i < d->nr_workers && d->workers; i++)
 		worker_free(d->workers[i]);
 	free(d->workers);
+	logwriter_stop(&d->log);
 	if (d->loop) {
 		mailbox_fini(&d->mailbox);
 		ev_loop_destroy(d->loop);
@@ -443,7 +406,6 @@ static int run(struct daemon *d)
 	if (d->stopping)
 		lastgood_remove();
 	stop(d);
-	log_stop();
 	return d->status;
 }
 
@@ -461,6 +423,7 @@ int main(int argc, char **argv)
 
 	if (!options_parse(&o, argc, argv, &status))
 		return status;
+	signal(SIGPIPE, SIG_IGN);
 	struct config *config = load(&o);
 
 	if (!config && !o.check && !o.print) {
@@ -476,7 +439,6 @@ int main(int argc, char **argv)
 		return EXIT_SUCCESS;
 	}
 	log_set(levels[config->log_level], o.debug);
-	signal(SIGPIPE, SIG_IGN);
 	d.config = config;
 	return run(&d);
 }
