@@ -358,6 +358,59 @@ fail:
 	return err;
 }
 
+static int get_option(int fd, int option)
+{
+	int value = -1;
+	socklen_t len = sizeof(value);
+
+	if (getsockopt(fd, SOL_SOCKET, option, &value, &len))
+		return -errno;
+	return value;
+}
+
+bool unixsock_is_listening(int fd)
+{
+	return get_option(fd, SO_ACCEPTCONN) > 0;
+}
+
+/* Returns 0, or what forbids to use @fd. */
+static int check_inherited(int fd, struct unixsock_why *why)
+{
+	int domain = get_option(fd, SO_DOMAIN);
+	struct sockaddr_un sa;
+	socklen_t len = sizeof(sa);
+
+	if (domain == -EBADF)
+		return explain(why, domain, "it is not open");
+	if (domain < 0)
+		return explain(why, domain, "it is no socket");
+	if (domain != AF_UNIX || get_option(fd, SO_TYPE) != SOCK_STREAM)
+		return explain(why, -EPROTOTYPE, "it is no Unix stream socket");
+	if (!unixsock_is_listening(fd) &&
+	    getpeername(fd, (struct sockaddr *)&sa, &len))
+		return explain(why, -ENOTCONN,
+			       "it neither listens nor is connected");
+	return 0;
+}
+
+int unixsock_adopt(struct unixsock *s, int fd, struct unixsock_why *why)
+{
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	socklen_t len = sizeof(sa);
+	int err = check_inherited(fd, why);
+
+	if (err)
+		return err;
+	if (fcntl(fd, F_SETFD, FD_CLOEXEC) ||
+	    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK))
+		return explain(why, -errno, "%s", strerror(errno));
+	*s = (struct unixsock){.fd = fd};
+	/* The last byte of a path of full length is lost, to have a NUL. */
+	if (!getsockname(fd, (struct sockaddr *)&sa, &len))
+		memcpy(s->path, sa.sun_path, sizeof(s->path) - 1);
+	return 0;
+}
+
 int unixsock_set_access(const struct unixsock *s,
 			const struct unixsock_access *access)
 {

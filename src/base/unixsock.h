@@ -2,6 +2,7 @@
 /* Unix stream sockets: made safely, connected, and used to pass descriptors. */
 #pragma once
 
+#include <stdbool.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 #include <sys/un.h>
@@ -62,6 +63,20 @@ int unixsock_access_find(struct unixsock_access *access, const char *owner,
 int unixsock_listen(struct unixsock *s, const char *path,
 		    const struct unixsock_access *access,
 		    struct unixsock_why *why);
+
+/*
+ * Takes over a stream socket that this process inherited as @fd, listening or
+ * connected, and makes it nonblocking and close-on-exec.  It keeps its node:
+ * who made that will remove it.  Returns 0 and fills @s, with an empty path if
+ * it has none; or -EBADF, -ENOTSOCK, -EPROTOTYPE or -ENOTCONN with the reason
+ * in @why, and @fd as it was.
+ *
+ * Any thread.
+ */
+int unixsock_adopt(struct unixsock *s, int fd, struct unixsock_why *why);
+
+/* Returns whether clients can be accepted from @fd.  Any thread. */
+bool unixsock_is_listening(int fd);
 
 /*
  * Changes who may connect to @s.  Returns 0 or -errno; -ESTALE when the path

@@ -35,6 +35,7 @@ struct server {
 
 	/* the home's, read by control */
 	atomic_bool connected;
+	atomic_bool over;
 
 	/* the home's */
 	struct ev_io accept;
@@ -62,6 +63,8 @@ static void tell_news(struct mail *m)
 static void set_connected(struct server *s, bool connected)
 {
 	atomic_store_explicit(&s->connected, connected, memory_order_relaxed);
+	if (!connected && s->p.listen_fd < 0)
+		atomic_store_explicit(&s->over, true, memory_order_relaxed);
 	if (atomic_exchange(&s->news_posted, true))
 		return;
 	s->news_mail.deliver = tell_news;
@@ -337,6 +340,14 @@ static void lend_queue(void *ctx, unsigned index, struct worker *w,
 
 /* Starting and retiring */
 
+static void serve_only(struct server *s)
+{
+	int fd = s->p.client_fd;
+
+	s->p.client_fd = -1;
+	begin_session(s, fd);
+}
+
 static void deliver_start(struct mail *m)
 {
 	struct server *s = container_of(m, struct server, start_mail);
@@ -347,7 +358,10 @@ static void deliver_start(struct mail *m)
 	s->hold.data = s;
 	ev_timer_init(&s->pause, pause_over, 0., 0.);
 	s->pause.data = s;
-	ev_io_start(worker_loop(s->home), &s->accept);
+	if (s->p.listen_fd >= 0)
+		ev_io_start(worker_loop(s->home), &s->accept);
+	else
+		serve_only(s);
 }
 
 void server_start(struct server *s)
@@ -367,7 +381,6 @@ static void cut_off(struct server *s)
 static void deliver_retire(struct mail *m)
 {
 	struct server *s = container_of(m, struct server, retire_mail);
-
 	if (s->how == SERVER_IF_FREE && (is_served(s) || s->held_fd >= 0)) {
 		answer_retire(s, SERVER_BUSY);
 		return;
@@ -426,6 +439,9 @@ void server_free(struct server *s)
 {
 	if (!s)
 		return;
+	/* It was never started. */
+	if (s->p.listen_fd < 0)
+		offload_close(s->p.client_fd);
 	loans_free(s->loans);
 	free(s);
 }
@@ -433,6 +449,11 @@ void server_free(struct server *s)
 bool server_is_connected(const struct server *s)
 {
 	return atomic_load_explicit(&s->connected, memory_order_relaxed);
+}
+
+bool server_is_over(const struct server *s)
+{
+	return atomic_load_explicit(&s->over, memory_order_relaxed);
 }
 
 void server_counters(const struct server *s, struct counters *sum)

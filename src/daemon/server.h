@@ -29,6 +29,10 @@
  *	         there may stay as long as it likes          -> LINGERS, CLOSED
  *	IF_FREE  only if nobody is served                    -> BUSY, or CLOSED
  *
+ * A server without a listening socket serves one client, whose descriptor
+ * becomes its own.  When that one has left, it is over: news() tells, and all
+ * that is left to do is to retire it.
+ *
  * LINGERS is also answered where only the requests of a client that has left
  * are not over.  CUT may follow LINGERS and BUSY.  After CLOSED the home has
  * nothing of it any more.
@@ -54,7 +58,8 @@ struct server_params {
 	unsigned nr_workers;		/* the first one is the home */
 	struct device *device;
 	struct limits *limits;		/* outlive the server */
-	int listen_fd;			/* remains the caller's */
+	int listen_fd;			/* remains the caller's, or -1 */
+	int client_fd;			/* without listen_fd: the only client */
 	unsigned nr_queues;
 	unsigned max_queue_size;
 	enum memmap_files memory_files;
@@ -78,8 +83,9 @@ void server_free(struct server *s);
 /* answered() follows, never inside this call; before that no second one. */
 void server_retire(struct server *s, enum server_retire how);
 
-/* Was a client served a moment ago? */
+/* Was a client served a moment ago?  Has the only one left? */
 bool server_is_connected(const struct server *s);
+bool server_is_over(const struct server *s);
 
 /* Sum of the counters of all queues, since the start. */
 void server_counters(const struct server *s, struct counters *sum);

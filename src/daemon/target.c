@@ -127,11 +127,17 @@ static int find_access(const struct config_target *c,
 
 static int listen_for(struct task *k)
 {
+	const struct target *t = container_of_const(k, struct target, task);
 	const struct config_target *c = k->config;
 	struct unixsock_access access;
 	struct unixsock_why why = {""};
-	int ret = find_access(c, &access, &why);
+	int ret;
 
+	if (t->p.given) {
+		k->sock = *t->p.given;
+		return 0;
+	}
+	ret = find_access(c, &access, &why);
 	if (ret == 0)
 		ret = unixsock_listen(&k->sock, c->socket, &access, &why);
 	if (ret < 0)
@@ -314,13 +320,15 @@ static int make_device(struct target *t, const struct config_target *c)
 
 static int make_server(struct target *t, const struct config_target *c)
 {
+	bool listens = unixsock_is_listening(t->sock.fd);
 	struct server_params p = {
 		.tag = t->name,
 		.workers = t->workers,
 		.nr_workers = t->p.nr_workers,
 		.device = t->device,
 		.limits = t->limits,
-		.listen_fd = t->sock.fd,
+		.listen_fd = listens ? t->sock.fd : -1,
+		.client_fd = listens ? -1 : t->sock.fd,
 		.nr_queues = c->queues,
 		.max_queue_size = c->queue_size,
 		.memory_files = c->memory_files == CONFIG_MEMORY_FILES_ANY
@@ -332,7 +340,12 @@ static int make_server(struct target *t, const struct config_target *c)
 		.ctx = t,
 	};
 
-	return server_new(&t->server, &p);
+	int ret = server_new(&t->server, &p);
+
+	/* A client is the server's from here on. */
+	if (ret == 0 && !listens)
+		t->sock.fd = -1;
+	return ret;
 }
 
 /* What is left of opening when the thread is back, and cannot block. */
@@ -370,6 +383,8 @@ static void start_serving(struct target *t)
 	t->reason[0] = '\0';
 	t->opened_us = now_us();
 	server_start(t->server);
+	if (t->sock.fd < 0)
+		return;
 	log_event(LOG_TARGET_LISTENING, t->name,
 		  "listening socket=%s backend=%s size=%llu", t->sock.path,
 		  t->backend->name, (unsigned long long)t->backend->info.size);
@@ -519,6 +534,11 @@ const char *target_reason(const struct target *t)
 bool target_is_connected(const struct target *t)
 {
 	return t->server && server_is_connected(t->server);
+}
+
+bool target_is_over(const struct target *t)
+{
+	return t->server && server_is_over(t->server);
 }
 
 void target_counters(const struct target *t, struct counters *sum)

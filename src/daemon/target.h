@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "backend/backend.h"
+#include "base/unixsock.h"
 #include "daemon/config.h"
 #include "daemon/server.h"
 #include "run/worker.h"
@@ -47,6 +48,12 @@ struct target_params {
 	struct worker **workers;		/* to lend queues to */
 	unsigned nr_workers;			/* the first one is the home */
 	struct mailbox *control;
+
+	/*
+	 * NULL, or a socket that is there already, which becomes the target's:
+	 * listening, or connected to the only client.
+	 */
+	const struct unixsock *given;
 
 	/*
 	 * An operation is over, and the state says what came of it; or a client
@@ -99,6 +106,9 @@ enum target_state target_state(const struct target *t);
 const char *target_reason(const struct target *t);
 
 bool target_is_connected(const struct target *t);
+
+/* Has the only client left, which was given?  It is to be retired then. */
+bool target_is_over(const struct target *t);
 
 /* Sum of the counters of all queues, since it was opened. */
 void target_counters(const struct target *t, struct counters *sum);

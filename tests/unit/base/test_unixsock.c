@@ -436,3 +436,54 @@ Test(unixsock, finds_users_and_groups_by_name_and_number)
 	cr_assert_eq(unixsock_access_find(&a, "4294967295", NULL, 0, &why),
 		     -ENOENT);
 }
+
+Test(unixsock, adopts_a_listening_socket_and_leaves_its_node)
+{
+	struct unixsock s;
+	int fd = raw_socket(path, SOCK_STREAM, true);
+
+	cr_assert(unixsock_is_listening(fd));
+	cr_assert_eq(unixsock_adopt(&s, fd, &why), 0, "%s", why.text);
+	cr_assert_eq(s.fd, fd);
+	cr_assert_str_eq(s.path, path);
+	cr_assert(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+	cr_assert(fcntl(fd, F_GETFL) & O_NONBLOCK);
+	unixsock_close(&s);
+	cr_assert_eq(access(path, F_OK), 0);
+}
+
+Test(unixsock, adopts_a_connected_socket)
+{
+	struct unixsock s;
+	int fds[2];
+
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+	cr_assert_not(unixsock_is_listening(fds[0]));
+	cr_assert_eq(unixsock_adopt(&s, fds[0], &why), 0, "%s", why.text);
+	cr_assert_eq(s.fd, fds[0]);
+	cr_assert_str_eq(s.path, "");
+	unixsock_close(&s);
+	close(fds[1]);
+}
+
+Test(unixsock, adopts_nothing_else)
+{
+	struct unixsock s;
+	int idle = raw_socket(path, SOCK_STREAM, false);
+	int datagrams = socket(AF_UNIX, SOCK_DGRAM, 0);
+	int inet = socket(AF_INET, SOCK_STREAM, 0);
+	int file = open("/dev/null", O_RDONLY);
+
+	cr_assert_eq(unixsock_adopt(&s, 999, &why), -EBADF);
+	cr_assert_eq(unixsock_adopt(&s, file, &why), -ENOTSOCK);
+	cr_assert_str_eq(why.text, "it is no socket");
+	cr_assert_eq(unixsock_adopt(&s, datagrams, &why), -EPROTOTYPE);
+	cr_assert_str_eq(why.text, "it is no Unix stream socket");
+	cr_assert_eq(unixsock_adopt(&s, inet, &why), -EPROTOTYPE);
+	cr_assert_eq(unixsock_adopt(&s, idle, &why), -ENOTCONN);
+	cr_assert_str_eq(why.text, "it neither listens nor is connected");
+	close(idle);
+	close(datagrams);
+	close(inet);
+	close(file);
+}
