@@ -17,6 +17,17 @@ dist_examples_conf_DATA = \
 	conf/examples/conf.d/web1.yaml \
 	conf/examples/conf.d/web2.yaml
 
+# Where managers of VMs look for programs that are a back-end.
+EXTRA_DIST += conf/50-vringd-block.json.in
+CLEANFILES += conf/50-vringd-block.json
+vhostuserdir = $(datadir)/qemu/vhost-user
+nodist_vhostuser_DATA = conf/50-vringd-block.json
+
+conf/50-vringd-block.json: conf/50-vringd-block.json.in Makefile
+	$(AM_V_GEN)$(MKDIR_P) conf && sed 's,[@]sbindir[@],$(sbindir),' \
+		$(srcdir)/conf/50-vringd-block.json.in >$@.new && \
+		mv $@.new $@
+
 installed_config = $(DESTDIR)$(sysconfdir)/vringd/vringd.yaml
 
 install-data-local:

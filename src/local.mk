@@ -117,6 +117,8 @@ libvringd_a_SOURCES = \
 	src/daemon/show.h \
 	src/daemon/stats.c \
 	src/daemon/stats.h \
+	src/daemon/single.c \
+	src/daemon/single.h \
 	src/daemon/suggest.c \
 	src/daemon/suggest.h \
 	src/daemon/survey.c \

@@ -424,6 +424,8 @@ int main(int argc, char **argv)
 	if (!options_parse(&o, argc, argv, &status))
 		return status;
 	signal(SIGPIPE, SIG_IGN);
+	if (o.is_single)
+		return single_run(&o.single);
 	struct config *config = load(&o);
 
 	if (!config && !o.check && !o.print) {

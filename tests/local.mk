@@ -108,6 +108,7 @@ unit_tests_SOURCES = \
 	tests/unit/daemon/test_metrics.c \
 	tests/unit/daemon/test_options.c \
 	tests/unit/daemon/test_plan.c \
+	tests/unit/daemon/test_single.c \
 	tests/unit/daemon/test_suggest.c \
 	tests/unit/daemon/test_value.c \
 	tests/unit/daemon/test_vringctl.c \
@@ -204,6 +205,7 @@ EXTRA_DIST += \
 	tests/lib/e2e.sh
 
 lint_tests = \
+	tests/lint/check-discovery \
 	tests/lint/check-dist \
 	tests/lint/check-docs \
 	tests/lint/check-headers \
@@ -230,6 +232,7 @@ e2e_tests = \
 	tests/e2e/test-restart-after-crash-uses-last-good.sh \
 	tests/e2e/test-second-client.sh \
 	tests/e2e/test-serve-verified-load.sh \
+	tests/e2e/test-single-disk.sh \
 	tests/e2e/test-sockets.sh \
 	tests/e2e/test-sqpoll.sh \
 	tests/e2e/test-status-while-busy.sh \

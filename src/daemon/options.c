@@ -3,8 +3,11 @@
 #include "daemon/options.h"
 
 #include <getopt.h>
+#include <limits.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "base/util.h"
@@ -13,6 +16,11 @@
 /* Options without a letter. */
 enum {
 	HELP_CONFIG = 256,
+	SOCKET_PATH,
+	FD,
+	BLK_FILE,
+	READ_ONLY,
+	PRINT_CAPABILITIES,
 };
 
 static const struct row {
@@ -44,12 +52,15 @@ static void print_row(const struct row *row, FILE *out)
 		fprintf(out, "  -%c, ", row->letter);
 	else
 		fputs("      ", out);
-	fprintf(out, "%-16s  %s\n", text, row->help);
+	fprintf(out, "%-20s  %s\n", text, row->help);
 }
 
 static void print_usage(FILE *out)
 {
-	fputs("usage: vringd [-htTV] [-c FILE] [-D CATEGORY[,...]]\n", out);
+	fputs("usage: vringd [-htTV] [-c FILE] [-D CATEGORY[,...]]\n"
+	      "       vringd --socket-path=PATH|--fd=NUMBER --blk-file=FILE\n"
+	      "              [--read-only] [-D CATEGORY[,...]]\n",
+	      out);
 	for (size_t i = 0; i < ROWS; i++)
 		print_row(&rows[i], out);
 }
@@ -74,20 +85,63 @@ static void fill_getopt(char *letters, struct option *names)
 	}
 }
 
+__attribute__((format(printf, 2, 3))) static bool refuse(int *status,
+							 const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	fputs("vringd: ", stderr);
+	vfprintf(stderr, fmt, ap);
+	fputc('\n', stderr);
+	va_end(ap);
+	*status = EXIT_FAILURE;
+	return false;
+}
+
 static bool take_debug(struct options *o, int *status)
 {
 	unsigned bits;
 
-	if (log_parse_debug(optarg, &bits) < 0) {
-		fprintf(stderr,
-			"vringd: --debug=%s: expected proto, queue, io, "
-			"control or all\n",
-			optarg);
-		*status = EXIT_FAILURE;
-		return false;
-	}
+	if (log_parse_debug(optarg, &bits) < 0)
+		return refuse(status,
+			      "--debug=%s: expected proto, queue, io, "
+			      "control or all",
+			      optarg);
 	o->debug |= bits;
 	return true;
+}
+
+/* 0 to 2 are the program's own. */
+static bool take_fd(struct options *o, int *status)
+{
+	char *end;
+	long fd = strtol(optarg, &end, 10);
+
+	if (*end || end == optarg || fd < 3 || fd > INT_MAX)
+		return refuse(status, "--fd=%s: expected a number from 3",
+			      optarg);
+	o->single.fd = (int)fd;
+	return true;
+}
+
+/* Takes an option of those for one disk. */
+static bool take_single(struct options *o, int letter, int *status)
+{
+	o->is_single = true;
+	switch (letter) {
+	case SOCKET_PATH:
+		o->single.socket_path = optarg;
+		return true;
+	case FD:
+		return take_fd(o, status);
+	case BLK_FILE:
+		o->single.blk_file = optarg;
+		return true;
+	default:
+		o->single.read_only = true;
+		return true;
+	}
 }
 
 /* Takes one option; returns whether to go on. */
@@ -114,10 +168,52 @@ static bool take(struct options *o, int letter, int *status)
 	case 'V':
 		puts("vringd " PACKAGE_VERSION);
 		break;
+	case SOCKET_PATH:
+	case FD:
+	case BLK_FILE:
+	case READ_ONLY:
+		return take_single(o, letter, status);
+	case PRINT_CAPABILITIES:
+		puts(single_capabilities);
+		break;
 	default:
 		print_usage(stderr);
 		*status = EXIT_FAILURE;
 	}
+	return false;
+}
+
+/* Options for one disk, or those for a configuration. */
+static bool check(const struct options *o, int *status)
+{
+	const struct single_params *p = &o->single;
+
+	if (!o->is_single)
+		return true;
+	if (o->config || o->check || o->print)
+		return refuse(status, "-c, -t and -T are for a configuration, "
+				      "and do not go with --blk-file");
+	if (!p->blk_file)
+		return refuse(status, "--blk-file is needed, the disk to "
+				      "serve");
+	if (p->socket_path && p->fd)
+		return refuse(status, "--socket-path and --fd exclude each "
+				      "other");
+	if (!p->socket_path && !p->fd)
+		return refuse(status,
+			      "either --socket-path or --fd is needed, "
+			      "to serve %s at",
+			      p->blk_file);
+	return true;
+}
+
+/* It is asked of a program before anything else is known, so it always works.
+ */
+static bool asks_for_capabilities(char **argv)
+{
+	for (; *argv; argv++)
+		if (!strcmp(*argv, "--print-capabilities"))
+			return true;
 	return false;
 }
 
@@ -127,15 +223,20 @@ bool options_parse(struct options *o, int argc, char **argv, int *status)
 	struct option names[ROWS + 1] = {{NULL}};
 	int letter;
 
-	*o = (struct options){.config = OPTIONS_CONFIG};
+	*o = (struct options){.config = NULL};
 	*status = EXIT_SUCCESS;
+	if (asks_for_capabilities(argv))
+		return take(o, PRINT_CAPABILITIES, status);
 	fill_getopt(letters, names);
 	while ((letter = getopt_long(argc, argv, letters, names, NULL)) != -1)
 		if (!take(o, letter, status))
 			return false;
-	if (optind == argc)
-		return true;
-	fprintf(stderr, "vringd: unexpected argument: %s\n", argv[optind]);
-	*status = EXIT_FAILURE;
-	return false;
+	if (optind < argc)
+		return refuse(status, "unexpected argument: %s", argv[optind]);
+	if (!check(o, status))
+		return false;
+	o->single.debug = o->debug;
+	if (!o->config)
+		o->config = OPTIONS_CONFIG;
+	return true;
 }

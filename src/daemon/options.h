@@ -4,6 +4,8 @@
 
 #include <stdbool.h>
 
+#include "daemon/single.h"
+
 /* The configuration that is read when the command line names none. */
 #define OPTIONS_CONFIG SYSCONFDIR "/vringd/vringd.yaml"
 
@@ -12,6 +14,8 @@ struct options {
 	bool check;	    /* read the configuration and exit */
 	bool print;	    /* the same, and print it */
 	unsigned debug;	    /* categories */
+	bool is_single;	    /* serve one disk instead: */
+	struct single_params single;
 };
 
 /*

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/util.h"
 
 static struct options o;
 static int status;
@@ -75,4 +76,50 @@ Test(options, say_what_is_wrong)
 	cr_assert_gt(fread(said, 1, sizeof(said) - 1, err), 0);
 	cr_assert_not_null(strstr(said, "--debug=nothing: expected proto"));
 	cr_assert_not_null(strstr(said, "unexpected argument: vm1"));
+}
+
+Test(options, take_one_disk_without_a_configuration)
+{
+	cr_assert(parse("--socket-path=/s --blk-file=/a -D io"));
+	cr_assert(o.is_single);
+	cr_assert_str_eq(o.single.socket_path, "/s");
+	cr_assert_str_eq(o.single.blk_file, "/a");
+	cr_assert_not(o.single.read_only);
+	cr_assert_eq(o.single.debug, o.debug);
+	cr_assert(parse("--fd 3 --blk-file /a --read-only"));
+	cr_assert_eq(o.single.fd, 3);
+	cr_assert_null(o.single.socket_path);
+	cr_assert(o.single.read_only);
+	cr_assert(parse(""));
+	cr_assert_not(o.is_single);
+}
+
+Test(options, refuse_what_does_not_make_one_disk)
+{
+	static const char *const lines[] = {
+		"--blk-file=/a",
+		"--socket-path=/s",
+		"--fd=3",
+		"--read-only",
+		"--blk-file=/a --socket-path=/s --fd=3",
+		"--blk-file=/a --fd=2",
+		"--blk-file=/a --fd=x",
+		"--blk-file=/a --fd=3x",
+		"--blk-file=/a --fd=3 -c /c",
+		"--blk-file=/a --fd=3 -t",
+		"--blk-file=/a --fd=3 -T",
+	};
+
+	cr_redirect_stderr();
+	for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
+		cr_assert_not(parse(lines[i]), "%s", lines[i]);
+		cr_assert_eq(status, EXIT_FAILURE);
+	}
+}
+
+Test(options, print_capabilities_whatever_else_is_said)
+{
+	cr_redirect_stdout();
+	cr_assert_not(parse("--bogus vm1 --print-capabilities -c"));
+	cr_assert_eq(status, EXIT_SUCCESS);
 }
