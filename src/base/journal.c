@@ -18,7 +18,6 @@
 #define FACTS_MAX 32 /* of one line; more are in its text only */
 #define ERRNO_MAX 133
 #define FACILITY  3 /* daemon */
-#define OWN_TAG	  "vringd"
 
 const char *journal_path = "/run/systemd/journal/socket";
 
@@ -59,7 +58,7 @@ static void add_object(struct datagram *d, const struct logline *l)
 	const char *slash = memchr(tag, '/', l->tag_len);
 	size_t len = slash ? (size_t)(slash - tag) : l->tag_len;
 
-	if (len == strlen(OWN_TAG) && !memcmp(tag, OWN_TAG, len))
+	if (logline_is_own(tag, l->tag_len))
 		return;
 	add(d, "TARGET=%.*s\n", (int)len, tag);
 	if (slash && slash[1] == 'q')

@@ -24,9 +24,6 @@
  * it, which may quote others, none are looked for.  A value reaches to the next
  * key, so it may have blanks.  Text of those whom we do not trust goes into
  * facts as one word only, see printable_word().
- *
- * Tags of the program's own parts are "vringd" and "vringd/PART"; no target may
- * be called vringd.
  */
 
 /* A line never needs more. */

@@ -38,21 +38,21 @@ static const char *const categories[] = {
 _Static_assert(ARRAY_SIZE(categories) == LOG_NR_CATEGORIES,
 	       "a category has no name");
 
-static const struct {
-	enum log_level level;
-	const char *id;
-} events[] = {
-#define EVENT(name, level, id, help) {LOG_LEVEL_##level, id},
-#include "base/events.def"
-#undef EVENT
-	{LOG_LEVEL_WARN, NULL}, /* LOG_NR_EVENTS: what log_guest() says */
-};
-
-/* What is said: everything about a line but its tag and text. */
+/* Everything about a line but its tag and text. */
 struct kind {
 	enum log_level level;
 	const char *id;	      /* or NULL */
 	const char *category; /* of a trace, or NULL */
+};
+
+/* Those whose lines are limited: events, then one for each level. */
+static const struct kind kinds[] = {
+#define EVENT(name, level, id, help) {LOG_LEVEL_##level, id, NULL},
+#include "base/events.def"
+#undef EVENT
+	[LOG_NR_EVENTS + LOG_LEVEL_ERR] = {.level = LOG_LEVEL_ERR},
+	[LOG_NR_EVENTS + LOG_LEVEL_WARN] = {.level = LOG_LEVEL_WARN},
+	[LOG_NR_EVENTS + LOG_LEVEL_INFO] = {.level = LOG_LEVEL_INFO},
 };
 
 atomic_uint log_debug_mask;
@@ -259,22 +259,6 @@ static bool is_wanted(enum log_level level)
 	return level <= atomic_load_explicit(&max_level, memory_order_relaxed);
 }
 
-#define DEFINE_LOG(name, lvl)                            \
-	void name(const char *tag, const char *fmt, ...) \
-	{                                                \
-		const struct kind k = {.level = (lvl)};  \
-		va_list ap;                              \
-		if (!is_wanted(lvl))                     \
-			return;                          \
-		va_start(ap, fmt);                       \
-		say(&k, tag, fmt, ap);                   \
-		va_end(ap);                              \
-	}
-
-DEFINE_LOG(log_err, LOG_LEVEL_ERR)
-DEFINE_LOG(log_warn, LOG_LEVEL_WARN)
-DEFINE_LOG(log_info, LOG_LEVEL_INFO)
-
 void log_trace(enum log_category category, const char *tag, const char *fmt,
 	       ...)
 {
@@ -287,14 +271,6 @@ void log_trace(enum log_category category, const char *tag, const char *fmt,
 	va_start(ap, fmt);
 	say(&k, tag, fmt, ap);
 	va_end(ap);
-}
-
-static struct kind kind_of(unsigned event)
-{
-	return (struct kind){
-		.level = events[event].level,
-		.id = events[event].id,
-	};
 }
 
 /* The words of a format before its first fact or value. */
@@ -311,17 +287,17 @@ static int words_of(const char *fmt)
 
 static void say_skipped_of(const struct ratelimit_skipped *s)
 {
-	const struct kind k = kind_of(s->kind);
+	const struct kind *k = &kinds[s->kind];
 
-	if (!is_wanted(k.level))
+	if (!is_wanted(k->level))
 		return;
 	if (s->what)
-		say_of(&k, s->tag, "%.*s: %u more in %u s", words_of(s->what),
+		say_of(k, s->tag, "%.*s: %u more in %u s", words_of(s->what),
 		       s->what, s->nr, MAX(s->ms / 1000, 1u));
 	else
 		log_warn("vringd/log",
-			 "%u lines were left out: too many "
-			 "clients cause too many",
+			 "%u lines were left out: too many targets say too "
+			 "much",
 			 s->nr);
 }
 
@@ -340,16 +316,14 @@ static void say_skipped(bool all)
 	} while (found);
 }
 
-/* May it be said, as far as its kind goes?  If not, control counts. */
-static bool take(unsigned event, const char *tag, const char *fmt)
+/* May it be said of a target?  If not, control says how often it was not. */
+static bool take(unsigned kind, const char *tag, const char *fmt)
 {
 	void (*wake)(void *arg) = NULL;
 	void *arg = NULL;
 
-	if (!is_wanted(events[event].level))
-		return false;
 	pthread_mutex_lock(&lock);
-	bool may = ratelimit_take(&limit, tag, fmt, event, clock_ms());
+	bool may = ratelimit_take(&limit, tag, fmt, kind, clock_ms());
 
 	if (!may && queue.started && !queue.is_awaited) {
 		queue.is_awaited = true;
@@ -362,28 +336,45 @@ static bool take(unsigned event, const char *tag, const char *fmt)
 	return may;
 }
 
-#define SAY_LIMITED(event, tag, fmt)                  \
-	do {                                          \
-		const struct kind k = kind_of(event); \
-		int saved = errno;                    \
-		bool may = take(event, tag, fmt);     \
-		va_list ap;                           \
-		errno = saved;                        \
-		if (!may)                             \
-			break;                        \
-		va_start(ap, fmt);                    \
-		say(&k, tag, fmt, ap);                \
-		va_end(ap);                           \
+__attribute__((format(printf, 3, 0))) static void
+say_limited(unsigned kind, const char *tag, const char *fmt, va_list ap)
+{
+	int saved = errno;
+
+	if (!is_wanted(kinds[kind].level))
+		return;
+	if (!logline_is_own(tag, strlen(tag)) && !take(kind, tag, fmt))
+		return;
+	errno = saved;
+	say(&kinds[kind], tag, fmt, ap);
+}
+
+#define SAY(kind)                                \
+	do {                                     \
+		va_list ap;                      \
+		va_start(ap, fmt);               \
+		say_limited(kind, tag, fmt, ap); \
+		va_end(ap);                      \
 	} while (0)
+
+void log_err(const char *tag, const char *fmt, ...)
+{
+	SAY(LOG_NR_EVENTS + LOG_LEVEL_ERR);
+}
+
+void log_warn(const char *tag, const char *fmt, ...)
+{
+	SAY(LOG_NR_EVENTS + LOG_LEVEL_WARN);
+}
+
+void log_info(const char *tag, const char *fmt, ...)
+{
+	SAY(LOG_NR_EVENTS + LOG_LEVEL_INFO);
+}
 
 void log_event(enum log_event event, const char *tag, const char *fmt, ...)
 {
-	SAY_LIMITED(event, tag, fmt);
-}
-
-void log_guest(const char *tag, const char *fmt, ...)
-{
-	SAY_LIMITED(LOG_NR_EVENTS, tag, fmt);
+	SAY(event);
 }
 
 void log_set(enum log_level level, unsigned debug)

@@ -48,27 +48,29 @@ enum log_event {
  * and after, and on the control thread always, a line is written at once.
  */
 
-/* Say it, at the rate at which it comes.  Keeps errno.  Any thread. */
+/*
+ * Theory of operation: how much is said
+ *
+ * What is said of a target its guest or VMM can cause, in one way or another,
+ * and as often as it likes.  So of one target and format ten lines are said in
+ * ten seconds, then how many more there were.  While that goes on, the time is
+ * twice as long each time, up to ten minutes.  What is said of the program
+ * itself is always said, and traces are, as somebody asked for them.
+ */
+
+/*
+ * Say it, and what has a number at its level.  errno is kept, so %m works.
+ *
+ * Any thread.
+ */
 void log_err(const char *tag, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 void log_warn(const char *tag, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 void log_info(const char *tag, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
-
-/*
- * Say what has a number, at its level; and warn of something else that a guest
- * or its VMM can cause.  What they cause may come as often as they like: of one
- * target and format ten lines are said in ten seconds, then how many more there
- * were.  While that goes on, the time is twice as long each time, up to ten
- * minutes.
- *
- * Any thread.
- */
 void log_event(enum log_event event, const char *tag, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
-void log_guest(const char *tag, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
 
 /* Trace, if @category is on; the arguments are not evaluated otherwise. */
 #define log_debug(category, tag, ...)                                          \

@@ -2,7 +2,9 @@
 /* One line of the log, before anybody has written it. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 #include <time.h>
 
 #define LOGLINE_TEXT 1000
@@ -18,3 +20,15 @@ struct logline {
 	size_t len;
 	char text[LOGLINE_TEXT + 1]; /* printable: "TAG: WHAT KEY=VALUE: WHY" */
 };
+
+/*
+ * Is this the tag of a part of the program, "vringd" or "vringd/worker0"?  All
+ * others are targets' and their queues', as no target may be called vringd.
+ */
+static inline bool logline_is_own(const char *tag, size_t len)
+{
+	static const char own[] = "vringd";
+	size_t n = sizeof(own) - 1;
+
+	return len >= n && !memcmp(tag, own, n) && (len == n || tag[n] == '/');
+}

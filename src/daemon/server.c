@@ -255,7 +255,7 @@ static void pause_over(struct ev_loop *loop, struct ev_timer *w, int revents)
 /* Without the pause, a client that we cannot take would keep the loop busy. */
 static void pause_accepting(struct server *s, int err)
 {
-	log_guest(s->p.tag, "cannot accept a client: %s",
+	log_warn(s->p.tag, "cannot accept a client: %s",
 		  strerror(-err));
 	ev_io_stop(worker_loop(s->home), &s->accept);
 	restart_timer(s, &s->pause, PAUSE_S);

@@ -98,8 +98,8 @@ static void give_up(struct call *c, int err)
 {
 	c->is_broken = true;
 	if (c->tag)
-		log_guest(c->tag, "is not %s any more: %s", c->lost,
-			  strerror(err));
+		log_warn(c->tag, "guest is not %s any more: %s", c->lost,
+			 strerror(err));
 }
 
 static void write_done(struct uring_op *op, int res)

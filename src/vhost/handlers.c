@@ -306,7 +306,7 @@ static int set_mem_table(struct session *s, struct proto_msg *m)
 		}
 	}
 	if (!t->nr_regions)
-		log_guest(s->p.tag, "no guest memory is shared: add share=on "
+		log_warn(s->p.tag, "no guest memory is shared: add share=on "
 				    "to the VMM's memory backend");
 	err = session_set_map(s, map);
 	session_look_all(s);

@@ -213,7 +213,7 @@ static void say_end(struct link *l, ssize_t n)
 	int pid = l->session->creds.pid;
 
 	if (n == -EMSGSIZE)
-		log_guest(l->tag,
+		log_warn(l->tag,
 			  "descriptors from client pid %d were lost, closing: "
 			  "too many open files; raise LimitNOFILE",
 			  pid);

@@ -408,7 +408,7 @@ int session_start_queue(struct session *s, unsigned index, struct worker *w,
 
 		q->failed = true;
 		errno = -err;
-		log_guest(s->p.tag, "q%u cannot start: %s%s%m", index, why,
+		log_warn(s->p.tag, "q%u cannot start: %s%s%m", index, why,
 			  *why ? ": " : "");
 		tell_failure(s, q);
 		return err;

@@ -63,7 +63,7 @@ static void note_replied(struct offload_job *j)
 	assert(worker_is_self(l->place->worker));
 	l->value++;
 	l->place->nr_done++;
-	log_guest("stress", "letter done=%u", l->place->nr_done);
+	log_warn("stress", "letter done=%u", l->place->nr_done);
 	l->mail.deliver = note_finished;
 	mailbox_post(&control_mail, &l->mail);
 }
@@ -140,7 +140,7 @@ static void *post_letters(void *arg)
 			assert(written == 1);
 		}
 		if (i % 64 == 0)
-			log_info("stress", "poster=%u i=%u", poster, i);
+			log_info("stress", "letters posted poster=%u i=%u", poster, i);
 	}
 	return NULL;
 }

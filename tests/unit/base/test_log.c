@@ -90,7 +90,7 @@ Test(log, says_only_what_the_level_allows)
 	log_set(LOG_LEVEL_ERR, 0);
 	log_warn("a", "no");
 	log_info("a", "no");
-	log_guest("a", "no");
+	log_warn("a", "no");
 	log_err("a", "yes");
 	cr_assert_str_eq(said(), "err   a: yes\n");
 }
@@ -137,7 +137,7 @@ Test(log, keeps_errno)
 	errno = ENOENT;
 	log_err("a", "%m");
 	cr_assert_eq(errno, ENOENT);
-	log_guest("a", "%m");
+	log_warn("a", "%m");
 	cr_assert_eq(errno, ENOENT);
 	cr_assert_str_eq(said(), "err   a: No such file or directory\n"
 				 "warn  a: No such file or directory\n");
@@ -270,7 +270,7 @@ Test(log, does_not_wait_for_a_journal_that_reads_nothing, .timeout = 20)
 	int fd = pretend_journal(dir, &a);
 
 	for (int i = 0; i < 3000; i++)
-		log_info("a", "%d", i);
+		log_info("vringd", "%d", i);
 	while (received(fd)[0])
 		nr++;
 	cr_assert_gt(nr, 0);
@@ -338,7 +338,7 @@ static void *say_thousand(void *arg)
 {
 	(void)arg;
 	for (int i = 0; i < 1000; i++)
-		log_info("worker", "%d", i);
+		log_info("vringd/worker0", "%d", i);
 	return NULL;
 }
 
@@ -379,7 +379,7 @@ Test(log, gives_control_back_when_stderr_is_stuck, .timeout = 20)
 	fill_stderr();
 	log_start(count_wake, NULL);
 	for (int i = 0; i < 1000; i++)
-		log_info("a", "%d", i);
+		log_info("vringd", "%d", i);
 	said();
 	log_info("a", "at last");
 	cr_assert_str_eq(said(), "info  a: at last\n"
@@ -433,31 +433,41 @@ static bool has(const char *line)
 	return strstr(text, line) != NULL;
 }
 
-Test(log, limits_what_guests_can_cause)
+Test(log, limits_what_is_said_of_a_target)
 {
 	for (int i = 0; i < 1000; i++)
-		log_guest("vm1/q0", "broken: %d", i);
+		log_warn("vm1/q0", "broken: %d", i);
 	cr_assert_eq(count_lines(said()), 10);
-	log_guest("vm2/q0", "other");
+	log_warn("vm2/q0", "other");
 	cr_assert_str_eq(said(), "warn  vm2/q0: other\n");
 	log_stop();
 	cr_assert_str_eq(said(), "warn  vm1: broken: 990 more in 1 s\n");
 }
 
-Test(log, limits_events_and_keeps_their_level)
+Test(log, says_all_that_the_program_says_of_itself)
+{
+	for (int i = 0; i < 30; i++) {
+		log_info("vringd", "%d", i);
+		log_err("vringd/reload", "%d", i);
+	}
+	cr_assert_eq(count_lines(said()), 60);
+}
+
+Test(log, limits_each_kind_and_keeps_its_level)
 {
 	for (int i = 0; i < 12; i++) {
 		log_event(LOG_CLIENT_CONNECTED, "vm1",
 			  "client connected pid=%d uid=%d", i, i);
-		log_event(LOG_CLIENT_LEFT, "vm1", "client left pid=%d", i);
-		log_guest("vm1", "q%d cannot start", i);
+		log_err("vm1", "cannot be used worker=%d: %s", i, "x");
+		log_info("vm1", "client %d left", i);
 	}
 	cr_assert_eq(count_lines(said()), 30);
 	log_stop();
 	said();
 	cr_assert_eq(count_lines(text), 3);
 	cr_assert(has("info  vm1: client connected: 2 more in 1 s\n"));
-	cr_assert(has("info  vm1: client left: 2 more in 1 s\n"));
+	cr_assert(has("err   vm1: cannot be used: 2 more in 1 s\n"));
+	cr_assert(has("info  vm1: client: 2 more in 1 s\n"));
 }
 
 /* However many queues a guest has. */
@@ -467,7 +477,7 @@ Test(log, limits_a_target_and_not_a_queue)
 
 	for (int i = 0; i < 256; i++) {
 		snprintf(tag, sizeof(tag), "vm1/q%d", i);
-		log_guest(tag, "broken: %d", i);
+		log_warn(tag, "broken: %d", i);
 	}
 	cr_assert_eq(count_lines(said()), 10);
 }
@@ -478,16 +488,16 @@ Test(log, wakes_control_once_to_say_how_many_more)
 	log_start(count_wake, NULL);
 	cr_assert_eq(log_flush(), -1);
 	for (int i = 0; i < 10; i++)
-		log_guest("vm1", "broken: %d", i);
+		log_warn("vm1", "broken: %d", i);
 	cr_assert_eq(wakes, 0);
 	for (int i = 0; i < 100; i++)
-		log_guest("vm1", "broken: %d", i);
+		log_warn("vm1", "broken: %d", i);
 	cr_assert_eq(wakes, 1);
 
 	int ms = log_flush();
 
 	cr_assert(ms > 0 && ms <= 10000, "%d", ms);
-	log_guest("vm1", "broken");
+	log_warn("vm1", "broken");
 	cr_assert_eq(wakes, 1);
 	log_stop();
 }
