@@ -144,7 +144,7 @@ static int start_workers(struct daemon *d)
 		int ret = worker_start(d->workers[i]);
 
 		if (ret < 0) {
-			log_err("vringd", "cannot start worker %u: %s", i,
+			log_err("vringd", "cannot start worker=%u: %s", i,
 				strerror(-ret));
 			return ret;
 		}

@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/printable.h"
 #include "base/util.h"
 
 /* How long to wait for another daemon that makes a socket just now. */
@@ -501,6 +502,22 @@ int unixsock_peer(int fd, struct ucred *peer)
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, peer, &len))
 		return -errno;
 	return 0;
+}
+
+void unixsock_process(pid_t pid, char name[UNIXSOCK_PROCESS_MAX])
+{
+	char path[64], text[UNIXSOCK_PROCESS_MAX] = "";
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+
+	if (fd >= 0)
+		close(fd);
+	text[MAX(n, 0)] = '\0';
+	text[strcspn(text, "\n")] = '\0';
+	printable_word(name, UNIXSOCK_PROCESS_MAX, text);
 }
 
 /* Adds the descriptors of @msg to @fds, which has room for them. */

@@ -121,6 +121,15 @@ int unixsock_connect(const char *path, int timeout_ms);
 int unixsock_peer(int fd, struct ucred *peer);
 
 /*
+ * Puts the name of process @pid, made one word, into @name; "" when it cannot
+ * be read.  The process chose it, so it proves nothing.
+ *
+ * Any thread: /proc is the kernel's memory.
+ */
+#define UNIXSOCK_PROCESS_MAX 32
+void unixsock_process(pid_t pid, char name[UNIXSOCK_PROCESS_MAX]);
+
+/*
  * Receives at most @len bytes.  Descriptors that come along are added to
  * @fds, close-on-exec; they belong to the caller whatever is returned, and it
  * decides where to close the ones it does not want, as closing a foreign

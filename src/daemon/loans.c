@@ -83,9 +83,9 @@ static void loan_settled(struct mail *m)
 
 	n->failed = n->state == LOAN_ATTACHING && n->result < 0;
 	if (n->failed)
-		log_err(n->all->p.tag,
-			"cannot use the backend on worker %u: %s",
-			worker_id(n->worker), strerror(-n->result));
+		log_event(LOG_BACKEND_UNUSABLE, n->all->p.tag,
+			  "cannot use the backend worker=%u: %s",
+			  worker_id(n->worker), strerror(-n->result));
 	n->state = n->state == LOAN_ATTACHING && !n->failed ? LOAN_ATTACHED
 							     : LOAN_NONE;
 	settle(n->all);

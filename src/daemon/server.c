@@ -42,6 +42,7 @@ struct server {
 	struct ev_timer hold;
 	struct ev_timer pause;		/* accepts nobody meanwhile */
 	struct session *session;
+	struct counters then;		/* when it began */
 	int held_fd;			/* of a second client, or -1 */
 	unsigned nr_collecting;		/* facts on their way */
 	bool ended;			/* the session is over */
@@ -145,6 +146,35 @@ static void reset_device(void *ctx)
 	s->p.device->ops->reset(s->p.device);
 }
 
+static uint64_t requests_of(const struct counters *c)
+{
+	return c->reads + c->writes + c->flushes + c->discards +
+	       c->write_zeroes;
+}
+
+static void session_closing(void *ctx, struct session *session,
+			    enum session_end how, const char *why)
+{
+	struct server *s = ctx;
+	struct session_facts f;
+	struct counters now;
+
+	session_facts(session, &f);
+	loans_counters(s->loans, &now);
+
+	unsigned long long requests = requests_of(&now) - requests_of(&s->then);
+	unsigned long long errors = now.errors - s->then.errors;
+
+	if (how == SESSION_CUT)
+		log_event(LOG_CLIENT_CUT_OFF, s->p.tag,
+			  "client cut off pid=%d requests=%llu errors=%llu: %s",
+			  f.pid, requests, errors, why);
+	else
+		log_event(LOG_CLIENT_LEFT, s->p.tag,
+			  "client left pid=%d requests=%llu errors=%llu: %s",
+			  f.pid, requests, errors, why);
+}
+
 static void session_ended(void *ctx, struct session *session)
 {
 	struct server *s = ctx;
@@ -162,6 +192,7 @@ static const struct session_ops server_session_ops = {
 	.queue_ready = queue_ready,
 	.queue_idle = queue_idle,
 	.reset = reset_device,
+	.closing = session_closing,
 	.ended = session_ended,
 };
 
@@ -180,12 +211,13 @@ static void begin_session(struct server *s, int fd)
 	int ret = session_new(&s->session, &p);
 
 	s->ended = false;
+	loans_counters(s->loans, &s->then);
 	if (ret == 0)
 		ret = link_open(s->session, fd);
 	else
 		s->session = NULL;
 	if (ret < 0) {
-		log_err(s->p.tag, "cannot serve a client: %s", strerror(-ret));
+		log_warn(s->p.tag, "cannot serve a client: %s", strerror(-ret));
 		offload_close(fd);
 		session_free(s->session);
 		s->session = NULL;
@@ -255,8 +287,8 @@ static void pause_over(struct ev_loop *loop, struct ev_timer *w, int revents)
 /* Without the pause, a client that we cannot take would keep the loop busy. */
 static void pause_accepting(struct server *s, int err)
 {
-	log_warn(s->p.tag, "cannot accept a client: %s",
-		  strerror(-err));
+	log_warn(s->p.tag, "cannot accept a client: %s%s", strerror(-err),
+		 err == -EMFILE ? "; raise LimitNOFILE of the service" : "");
 	ev_io_stop(worker_loop(s->home), &s->accept);
 	restart_timer(s, &s->pause, PAUSE_S);
 }
@@ -372,10 +404,8 @@ void server_start(struct server *s)
 
 static void cut_off(struct server *s)
 {
-	if (!s->session || s->ended)
-		return;
-	log_warn(s->p.tag, "cutting its client off");
-	session_close(s->session);
+	if (s->session && !s->ended)
+		session_close(s->session, SESSION_CUT, "the target is closing");
 }
 
 static void deliver_retire(struct mail *m)

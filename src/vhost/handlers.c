@@ -2,6 +2,8 @@
 #include "vhost/handlers.h"
 
 #include <errno.h>
+#include <linux/vhost_types.h>
+#include <linux/virtio_config.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -73,15 +75,39 @@ static bool is_any_lent(const struct session *s)
 	return false;
 }
 
+/* Those that a user turns on or off, by the name that the standard has. */
+static const char *feature_name(unsigned bit)
+{
+	switch (bit) {
+	case VHOST_F_LOG_ALL:
+		return " (LOG_ALL, for live migration)";
+	case VIRTIO_F_ACCESS_PLATFORM:
+		return " (ACCESS_PLATFORM, for a guest's IOMMU)";
+	case VIRTIO_F_RING_PACKED:
+		return " (RING_PACKED)";
+	case VIRTIO_F_IN_ORDER:
+		return " (IN_ORDER)";
+	case VIRTIO_F_RING_RESET:
+		return " (RING_RESET)";
+	}
+	return "";
+}
+
+static int refuse_feature(struct session *s, uint64_t unknown)
+{
+	unsigned bit = (unsigned)__builtin_ctzll(unknown);
+
+	return session_refuse(s, -EINVAL, "feature bit %u%s was not offered",
+			      bit, feature_name(bit));
+}
+
 static int set_features(struct session *s, struct proto_msg *m)
 {
 	uint64_t unknown = m->p.u64 & ~session_features(s);
 	int err;
 
 	if (unknown)
-		return session_refuse(s, -EINVAL,
-				      "bits 0x%llx were not offered",
-				      (unsigned long long)unknown);
+		return refuse_feature(s, unknown);
 	if (m->p.u64 != s->features && is_any_lent(s))
 		return session_refuse(s, -EBUSY,
 				      "other features while rings run; "
@@ -107,11 +133,13 @@ static int get_protocol_features(struct session *s, struct proto_msg *m)
 static int set_protocol_features(struct session *s, struct proto_msg *m)
 {
 	uint64_t unknown = m->p.u64 & ~session_protocol_features(s);
+	unsigned bit = (unsigned)__builtin_ffsll((long long)unknown);
 
 	if (unknown)
 		return session_refuse(s, -EINVAL,
-				      "bits 0x%llx were not offered",
-				      (unsigned long long)unknown);
+				      "protocol feature bit %u (%s) was not "
+				      "offered",
+				      bit - 1, proto_feature_name(bit - 1));
 	s->peer.protocol_features = m->p.u64;
 	return 0;
 }
@@ -306,8 +334,10 @@ static int set_mem_table(struct session *s, struct proto_msg *m)
 		}
 	}
 	if (!t->nr_regions)
-		log_warn(s->p.tag, "no guest memory is shared: add share=on "
-				    "to the VMM's memory backend");
+		log_event(LOG_NO_MEMORY, s->p.tag,
+			  "no guest memory is shared pid=%d: add share=on to "
+			  "the VMM's memory backend",
+			  s->creds.pid);
 	err = session_set_map(s, map);
 	session_look_all(s);
 	if (err || !wait)
@@ -508,18 +538,8 @@ static int config_offset(struct session *s, const struct vhost_user_config *c)
 	if (c->flags > VHOST_USER_CONFIG_LIVE_MIGRATION)
 		return session_refuse(s, -EINVAL, "unknown flags 0x%x",
 				      c->flags);
-	if (c->flags && !s->said_flags) {
-		s->said_flags = true;
-		log_info(s->p.tag,
-			 "client marks config access as live migration");
-	}
-	if (off >= MMIO_CONFIG) {
+	if (off >= MMIO_CONFIG)
 		off -= MMIO_CONFIG;
-		if (!s->said_offset)
-			log_info(s->p.tag,
-				 "client counts config space from 0x100");
-		s->said_offset = true;
-	}
 	if (off > VHOST_USER_CONFIG_SPACE_MAX ||
 	    c->size > VHOST_USER_CONFIG_SPACE_MAX - off)
 		return session_refuse(s, -EINVAL,

@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -65,9 +67,16 @@ static void update_watchers(struct link *l)
 	watch_hangup(l, open && l->pending);
 }
 
-static void end_session(struct link *l)
+__attribute__((format(printf, 3, 4))) static void
+end_session(struct link *l, enum session_end how, const char *fmt, ...)
 {
-	session_close(l->session);
+	char why[sizeof(l->session->why.text) + 64];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(why, sizeof(why), fmt, ap);
+	va_end(ap);
+	session_close(l->session, how, why);
 	update_watchers(l);
 }
 
@@ -79,9 +88,8 @@ static void flush_reply(struct link *l)
 				  l->out_len - l->out_done, NULL, 0);
 
 	if (n < 0 && n != -EAGAIN) {
-		log_info(l->tag, "client pid %d does not take its reply: %s",
-			 l->session->creds.pid, strerrordesc_np((int)-n));
-		end_session(l);
+		end_session(l, SESSION_LEFT, "it does not take its reply: %s",
+			    strerror((int)-n));
 		return;
 	}
 	if (n > 0)
@@ -103,28 +111,32 @@ static void send_ack(struct link *l, uint64_t status)
 	send_reply(l, &status, sizeof(status));
 }
 
-/* The line about a message that failed. */
-static void log_failure(struct link *l, const char *what)
+static void say_refused(struct link *l)
 {
 	log_event(LOG_MESSAGE_REFUSED, l->tag,
-		  "message refused%s message=%s pid=%d: %s", what,
+		  "message refused message=%s pid=%d: %s",
 		  proto_name(l->msg.header.request), l->session->creds.pid,
 		  l->session->why.text);
+}
+
+static void end_refused(struct link *l)
+{
+	end_session(l, SESSION_CUT, "%s refused: %s",
+		    proto_name(l->msg.header.request), l->session->why.text);
 }
 
 /* Tell the front-end if it can be told, or end the session. */
 static void reply_failure(struct link *l, const struct proto_row *row, int err)
 {
 	if (row && row->reply == PROTO_REPLY_OWN_OR_EMPTY) {
-		log_failure(l, "");
+		say_refused(l);
 		send_reply(l, NULL, 0);
 	} else if ((!row || row->reply == PROTO_REPLY_ACK) &&
 		   proto_wants_ack(&l->msg, &l->session->peer)) {
-		log_failure(l, "");
+		say_refused(l);
 		send_ack(l, (uint64_t)-err);
 	} else {
-		log_failure(l, ", closing");
-		end_session(l);
+		end_refused(l);
 	}
 }
 
@@ -208,23 +220,20 @@ static void take_fds(struct link *l, const struct unixsock_fds *fds)
 		m->stray_fds = true;
 }
 
-static void say_end(struct link *l, ssize_t n)
+/* Nothing more comes: the result of a read. */
+static void end_unread(struct link *l, ssize_t n)
 {
-	int pid = l->session->creds.pid;
-
 	if (n == -EMSGSIZE)
-		log_warn(l->tag,
-			  "descriptors from client pid %d were lost, closing: "
-			  "too many open files; raise LimitNOFILE",
-			  pid);
+		end_session(l, SESSION_CUT,
+			    "descriptors of a message were lost: %s; raise "
+			    "LimitNOFILE of the service",
+			    strerror(EMFILE));
 	else if (n < 0)
-		log_info(l->tag, "client pid %d is gone: %s", pid,
-			 strerrordesc_np((int)-n));
+		end_session(l, SESSION_LEFT, "%s", strerror((int)-n));
 	else if (l->have)
-		log_info(l->tag,
-			 "client pid %d left in the middle of a message", pid);
+		end_session(l, SESSION_LEFT, "in the middle of a message");
 	else
-		log_info(l->tag, "client pid %d left", pid);
+		end_session(l, SESSION_LEFT, "it closed the connection");
 }
 
 /* Read on up to @end bytes of the message.  Is all of it there? */
@@ -243,8 +252,7 @@ static bool read_until(struct link *l, uint32_t end)
 	if (n == -EAGAIN)
 		return false;
 	if (n <= 0) {
-		say_end(l, n);
-		end_session(l);
+		end_unread(l, n);
 		return false;
 	}
 	l->have += (uint32_t)n;
@@ -264,8 +272,7 @@ static bool read_message(struct link *l)
 		if (!read_until(l, header))
 			return false;
 		if (proto_check_header(&l->msg.header, &s->why) < 0) {
-			log_failure(l, ", closing");
-			end_session(l);
+			end_refused(l);
 			return false;
 		}
 	}
@@ -307,9 +314,8 @@ static void on_wake(struct wake *k)
 
 	if (poll(&p, 1, 0) <= 0)
 		return;
-	log_info(l->tag, "client pid %d left while %s was under way",
-		 l->session->creds.pid, proto_name(l->msg.header.request));
-	end_session(l);
+	end_session(l, SESSION_LEFT, "while %s was under way",
+		    proto_name(l->msg.header.request));
 }
 
 /* ---- life ---- */
@@ -321,6 +327,16 @@ static void end_link(struct link *l)
 	close_fds(&l->msg);
 	offload_close(l->fd);
 	free(l);
+}
+
+static void say_connected(const struct session *s)
+{
+	char name[UNIXSOCK_PROCESS_MAX];
+
+	unixsock_process(s->creds.pid, name);
+	log_event(LOG_CLIENT_CONNECTED, s->p.tag,
+		  "client connected pid=%d uid=%u%s%s", s->creds.pid,
+		  s->creds.uid, *name ? " process=" : "", name);
 }
 
 int link_open(struct session *s, int fd)
@@ -349,9 +365,7 @@ int link_open(struct session *s, int fd)
 	s->link = l;
 	s->answer = answer;
 	s->end_link = end_link;
-	log_event(LOG_CLIENT_CONNECTED, l->tag,
-		  "client connected pid=%d uid=%u", s->creds.pid,
-		  s->creds.uid);
+	say_connected(s);
 	update_watchers(l);
 	return 0;
 }

@@ -165,6 +165,13 @@ const char *proto_name(uint32_t request)
 	return row ? row->name : "unknown message";
 }
 
+const char *proto_feature_name(unsigned bit)
+{
+	return bit < ARRAY_SIZE(protocol_feature_names)
+		       ? protocol_feature_names[bit]
+		       : "unknown";
+}
+
 const char *proto_device_name(enum proto_device device)
 {
 	switch (device) {
@@ -275,7 +282,8 @@ static int check_offered(const struct proto_row *row,
 	if (missing)
 		return refuse(why, -EOPNOTSUPP,
 			      "protocol feature %s was not negotiated",
-			      protocol_feature_names[__builtin_ctzll(missing)]);
+			      proto_feature_name(
+				      (unsigned)__builtin_ctzll(missing)));
 	if (row->needs_owner && !peer->owner && peer->device != PROTO_NVME)
 		return refuse(why, -EPERM, "SET_OWNER must come first");
 	return 0;

@@ -100,6 +100,9 @@ const struct proto_row *proto_row(uint32_t request);
 /* The name of a message: "SET_OWNER", or "unknown message".  Any thread. */
 const char *proto_name(uint32_t request);
 
+/* The name of a protocol feature: "MQ", or "unknown".  Any thread. */
+const char *proto_feature_name(unsigned bit);
+
 /*
  * Is @h the beginning of a message?  Returns 0, or -EPROTO with the reason in
  * @why; then what follows cannot be told from garbage.

@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "base/util.h"
@@ -137,12 +138,13 @@ static void end_when_idle(struct session *s)
 	worker_post(s->p.home, &s->end_mail);
 }
 
-void session_close(struct session *s)
+void session_close(struct session *s, enum session_end how, const char *why)
 {
 	if (s->closing)
 		return;
 	assert(s->link);
 	s->closing = true;
+	s->p.ops->closing(s->p.ctx, s, how, why);
 	s->wait = SESSION_WAIT_NOTHING;
 
 	/* One more than there are: none may seem the last before all know. */
@@ -324,13 +326,18 @@ void session_look_all(struct session *s)
 		session_look(s, i);
 }
 
+static void make_tag(const struct session *s, unsigned index, char tag[128])
+{
+	snprintf(tag, 128, "%s/q%u", s->p.tag, index);
+}
+
 static int make_queue(struct session *s, struct session_queue *q)
 {
 	char tag[128];
 
 	if (q->queue)
 		return 0;
-	snprintf(tag, sizeof(tag), "%s/q%u", s->p.tag, q->index);
+	make_tag(s, q->index, tag);
 	return queue_new(&q->queue, s->p.home, q->index, tag);
 }
 
@@ -375,6 +382,16 @@ static void say_started(struct session *s)
 		  s->creds.pid);
 }
 
+static void say_not_started(struct session *s, struct session_queue *q, int err)
+{
+	const char *why = q->queue ? queue_why(q->queue) : "";
+	char tag[128];
+
+	make_tag(s, q->index, tag);
+	log_warn(tag, "cannot start: %s%s%s", why, *why ? ": " : "",
+		 strerror(-err));
+}
+
 /* The error descriptor says that the queue does not run. */
 static void tell_failure(struct session *s, struct session_queue *q)
 {
@@ -404,12 +421,8 @@ int session_start_queue(struct session *s, unsigned index, struct worker *w,
 	int err = lend(s, q, w, user);
 
 	if (err) {
-		const char *why = q->queue ? queue_why(q->queue) : "";
-
 		q->failed = true;
-		errno = -err;
-		log_warn(s->p.tag, "q%u cannot start: %s%s%m", index, why,
-			  *why ? ": " : "");
+		say_not_started(s, q, err);
 		tell_failure(s, q);
 		return err;
 	}

@@ -51,6 +51,11 @@
 struct session;
 struct link;
 
+enum session_end {
+	SESSION_LEFT, /* the client closed the connection, or is gone */
+	SESSION_CUT,  /* we do, and it may not know why */
+};
+
 /*
  * What the target does for its session.  Home only, and none of them may call
  * session_free() but ended().
@@ -81,6 +86,10 @@ struct session_ops {
 	/* The front-end gave the device up; all queues are idle. */
 	void (*reset)(void *ctx);
 
+	/* session_close() was called, and why: say so. */
+	void (*closing)(void *ctx, struct session *s, enum session_end how,
+			const char *why);
+
 	/*
 	 * The socket is closed, every queue idle, the memory unmapped: call
 	 * session_free(), here or later.
@@ -103,11 +112,11 @@ struct session_params {
 int session_new(struct session **out, const struct session_params *p);
 
 /*
- * End the session: nothing more is read, all queues are drained.  ended()
- * follows, never inside this call.  May be called again, also after that.
- * Only for a session that got a link.  Home only.
+ * End the session: nothing more is read, all queues are drained.  closing() is
+ * told how and why; ended() follows, never inside this call.  May be called
+ * again, also after that.  Only for a session that got a link.  Home only.
  */
-void session_close(struct session *s);
+void session_close(struct session *s, enum session_end how, const char *why);
 
 /* Accepts NULL, a session that ended, and one without a link.  Home only. */
 void session_free(struct session *s);
@@ -182,9 +191,7 @@ struct session {
 	struct backchannel channel;
 	bool has_features;
 	bool closing;
-	bool said_started; /* logged once, as two quirks are */
-	bool said_flags;
-	bool said_offset;
+	bool said_started;
 	uint64_t features;
 	struct memmap *map;
 	unsigned nr_maps; /* not gone yet, the current one included */

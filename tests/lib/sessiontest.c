@@ -5,6 +5,7 @@
 #include <criterion/criterion.h>
 #include <dirent.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -121,11 +122,24 @@ static void reset(void *ctx)
 	SAW(t, resets++);
 }
 
+static void closing(void *ctx, struct session *s, enum session_end how,
+		    const char *why)
+{
+	struct sessiontest *t = ctx;
+
+	(void)s;
+	pthread_mutex_lock(&t->lock);
+	t->seen.closing++;
+	t->seen.how = how;
+	snprintf(t->seen.why, sizeof(t->seen.why), "%s", why);
+	pthread_mutex_unlock(&t->lock);
+}
+
 static void ended(void *ctx, struct session *s)
 {
 	struct sessiontest *t = ctx;
 
-	session_close(s); /* which is late, and allowed */
+	session_close(s, SESSION_CUT, "which is late, and allowed");
 	session_free(s);
 	t->session = NULL;
 	SAW(t, ended++);
@@ -139,6 +153,7 @@ static const struct session_ops ops = {
 	.queue_ready = queue_ready,
 	.queue_idle = queue_idle,
 	.reset = reset,
+	.closing = closing,
 	.ended = ended,
 };
 

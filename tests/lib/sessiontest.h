@@ -25,6 +25,9 @@ struct sessiontest_seen {
 	int started[SESSIONTEST_QUEUES]; /* of session_start_queue() */
 	unsigned requests;
 	unsigned resets;
+	unsigned closing;
+	enum session_end how; /* it closes, and why */
+	char why[256];
 	unsigned ended;
 	uint64_t accepted;
 };

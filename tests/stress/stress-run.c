@@ -140,7 +140,7 @@ static void *post_letters(void *arg)
 			assert(written == 1);
 		}
 		if (i % 64 == 0)
-			log_info("stress", "letters posted poster=%u i=%u", poster, i);
+			log_info("stress", "posted poster=%u i=%u", poster, i);
 	}
 	return NULL;
 }

@@ -170,6 +170,47 @@ Test(link, says_no_to_who_asked_and_closes_on_others)
 	sessiontest_close(&t);
 }
 
+/* Leave after @send of @b, having waited until it was read. */
+static struct sessiontest_seen leave_after(const struct bytes *b, size_t send)
+{
+	struct sessiontest other = {0};
+	struct sessiontest_seen seen;
+
+	sessiontest_join(&other, &t);
+	sessiontest_negotiate(&other);
+	frontend_send_raw(&other.vmm, b, send, NULL, 0);
+	sessiontest_leave(&other);
+	seen = sessiontest_look(&other);
+	cr_assert_eq(seen.closing, 1);
+	return seen;
+}
+
+Test(link, tells_why_a_session_ends)
+{
+	const uint64_t bits = UINT64_C(1) << 63;
+	const struct bytes owner = make(VHOST_USER_SET_OWNER, 0, NULL, 0);
+	const struct bytes bad = make(VHOST_USER_SET_FEATURES, 0, &bits, 8);
+	const struct bytes alien = make(0x1234, 2, NULL, 0);
+	struct sessiontest_seen seen;
+
+	sessiontest_open(&t);
+	seen = leave_after(&owner, length(&owner));
+	cr_assert_eq(seen.how, SESSION_LEFT);
+	cr_assert_str_eq(seen.why, "it closed the connection");
+	seen = leave_after(&owner, 5);
+	cr_assert_eq(seen.how, SESSION_LEFT);
+	cr_assert_str_eq(seen.why, "in the middle of a message");
+	seen = leave_after(&bad, length(&bad));
+	cr_assert_eq(seen.how, SESSION_CUT);
+	cr_assert_str_eq(seen.why, "SET_FEATURES refused: feature bit 63 was "
+				   "not offered");
+	seen = leave_after(&alien, length(&alien));
+	cr_assert_eq(seen.how, SESSION_CUT);
+	cr_assert_str_eq(seen.why, "unknown message refused: version 2 of the "
+				   "protocol, only 1 is known");
+	sessiontest_close(&t);
+}
+
 Test(link, does_not_say_yes_twice)
 {
 	struct frontend_msg m;

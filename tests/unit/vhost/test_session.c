@@ -401,8 +401,8 @@ Test(session, ends_with_requests_in_flight_only_when_they_are_done)
 
 static void close_session(void *arg)
 {
-	session_close(arg);
-	session_close(arg);
+	session_close(arg, SESSION_CUT, "it is told to");
+	session_close(arg, SESSION_LEFT, "not told a second time");
 }
 
 Test(session, closes_the_socket_last_when_told_to_end)
