@@ -2,6 +2,7 @@
 /* vringd: start order, signals, stop order. */
 #include <errno.h>
 #include <ev.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -294,7 +295,8 @@ static void begin_stop(struct ev_loop *loop, struct ev_signal *w, int revents)
 		return;
 	d->stopping = true;
 	sd_notify(0, "STOPPING=1");
-	log_event(LOG_STOPPING, "vringd", "stopping signal=%d", w->signum);
+	log_event(LOG_STOPPING, "vringd", "stopping: SIG%s",
+		  sigabbrev_np(w->signum));
 	ev_timer_start(loop, &d->stop_limit);
 	reload_stop(d->reload);
 	control_close(d->control);
@@ -409,6 +411,23 @@ static int run(struct daemon *d)
 	return d->status;
 }
 
+/*
+ * A descriptor that is closed is the next to be opened, and could be a disk's
+ * that we then write our log to.
+ */
+static void open_standard_fds(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+	else
+		abort();
+}
+
 int main(int argc, char **argv)
 {
 	static const enum log_level levels[] = {
@@ -421,6 +440,7 @@ int main(int argc, char **argv)
 	struct daemon d = {.options = &o};
 	int status;
 
+	open_standard_fds();
 	if (!options_parse(&o, argc, argv, &status))
 		return status;
 	signal(SIGPIPE, SIG_IGN);

@@ -202,7 +202,8 @@ check-fuzz: $(fuzzers)
 
 EXTRA_DIST += \
 	tests/lib/check-metrics \
-	tests/lib/e2e.sh
+	tests/lib/e2e.sh \
+	tests/lib/rude-client
 
 lint_tests = \
 	tests/lint/check-discovery \
@@ -225,6 +226,9 @@ e2e_tests = \
 	tests/e2e/test-idle-workers-sleep.sh \
 	tests/e2e/test-killed-clients-leave-nothing.sh \
 	tests/e2e/test-log-level.sh \
+	tests/e2e/test-log-flood.sh \
+	tests/e2e/test-log-lines.sh \
+	tests/e2e/test-log-where-nobody-reads.sh \
 	tests/e2e/test-metrics.sh \
 	tests/e2e/test-no-descriptors-left.sh \
 	tests/e2e/test-reload-changes-targets.sh \

@@ -104,6 +104,13 @@ is_listening()
 		END { exit !found }' /proc/net/unix
 }
 
+# rude WHAT: a VMM that does something wrong to the target vm1; see there what
+# there is.
+rude()
+{
+	"$top_srcdir/tests/lib/rude-client" "$T/vm1.sock" "$1"
+}
+
 # is_gone PID: true when no such process runs (a zombie does not run).
 is_gone()
 {
@@ -199,6 +206,12 @@ daemon_kill()
 	daemon_is_clean
 }
 
+# is_said COUNT REGEX: true when that many lines of the log match.
+is_said()
+{
+	[ "$(grep -cE -- "$2" "$daemon_log")" -ge "$1" ]
+}
+
 # count_files: how many descriptors the daemon has, and how many mappings of
 # memory that was passed to it.
 count_files()
@@ -208,10 +221,45 @@ count_files()
 	echo "$e2e_fds descriptors, $e2e_maps mappings"
 }
 
-# daemon_is_clean: fails the test when a sanitizer complained.
+# daemon_is_clean: fails the test when a sanitizer complained, or when a line
+# of the log is against the rules.
 daemon_is_clean()
 {
 	! logged 'Sanitizer|runtime error:' || fail "a sanitizer complained"
+	lines_are_right '^[0-9-]*T[0-9:]*[+-][0-9]* ' ||
+		fail "these lines of the log are against the rules"
+}
+
+# lines_are_right REGEX: looks at those lines of the log that match: time,
+# level, tag, what happened, facts, and after a colon the reason.  Prints what
+# is wrong; traces may say what they like.
+lines_are_right()
+{
+	LC_ALL=C awk -v which="$1" '
+	function say(what) { print what ": " $0; bad = 1 }
+	$0 !~ which || / debug / { next }
+	/[\001-\037\177]/ { say("a control character") }
+	length($0) > 1100 { say("too long") }
+	/\.$/ && !/\.\.\.$/ { say("a full stop") }
+	{
+		rest = $0
+		if (!sub(/^....-..-..T..:..:..[+-][0-9][0-9][0-9][0-9] /, "",
+			 rest))
+			say("no time")
+		if (!sub(/^(err  |warn |info ) /, "", rest)) say("no level")
+		if (!sub(/^[A-Za-z0-9][A-Za-z0-9._-]*(\/[a-z0-9-]+)?: /, "",
+			 rest))
+			say("no tag")
+		if (rest !~ /^[a-z]/) say("not in lower case")
+		sub(/: .*/, "", rest)
+		if (match(rest, / [a-z][a-z0-9-]*=/)) {
+			nr = split(substr(rest, RSTART + 1), word, " ")
+			for (i = 1; i <= nr; i++)
+				if (word[i] !~ /^[a-z][a-z0-9-]*=/)
+					say("words behind a fact")
+		}
+	}
+	END { exit bad }' "$daemon_log"
 }
 
 # ctl ARG...: vringctl on this test's daemon.
