@@ -132,6 +132,7 @@ static void closing(void *ctx, struct session *s, enum session_end how,
 	t->seen.closing++;
 	t->seen.how = how;
 	snprintf(t->seen.why, sizeof(t->seen.why), "%s", why);
+	pthread_cond_broadcast(&t->changed);
 	pthread_mutex_unlock(&t->lock);
 }
 
