@@ -31,10 +31,41 @@ static struct json_object *backend_of(const struct target_facts *f)
 	return o;
 }
 
+/* The limits in force, or NULL. */
+static struct json_object *limits_of(const struct target_facts *f)
+{
+	static const char *const names[LIMITS_NR_BUCKETS] = {
+		[LIMITS_IOPS] = "iops",
+		[LIMITS_READ_IOPS] = "read_iops",
+		[LIMITS_WRITE_IOPS] = "write_iops",
+		[LIMITS_BANDWIDTH] = "bandwidth",
+		[LIMITS_READ_BANDWIDTH] = "read_bandwidth",
+		[LIMITS_WRITE_BANDWIDTH] = "write_bandwidth",
+	};
+	const struct limits_rates *r = target_limits(f->target);
+	struct json_object *o = json_object_new_object();
+	bool any = false;
+
+	for (unsigned b = 0; b < LIMITS_NR_BUCKETS; b++) {
+		if (r->per_s[b])
+			member_u64(o, names[b], r->per_s[b]);
+		else
+			member_add(o, names[b], NULL);
+		any |= r->per_s[b];
+	}
+	member_u64(o, "burst_us", r->burst_us);
+	if (any)
+		return o;
+	json_object_put(o);
+	return NULL;
+}
+
 static const char *queue_state_name(const struct server_queue *q)
 {
 	if (q->facts.broken)
 		return "broken";
+	if (q->facts.throttled)
+		return "throttled";
 	return q->draining ? "draining" : "running";
 }
 
@@ -86,6 +117,7 @@ struct json_object *show_make(const struct survey *s)
 	member_str(o, "socket", c->socket);
 	member_str(o, "serial", c->serial);
 	member_add(o, "backend", backend_of(f));
+	member_add(o, "limits", limits_of(f));
 	member_add(o, "session", f->served.connected ? session_of(f) : NULL);
 	return o;
 }

@@ -541,6 +541,11 @@ bool target_is_over(const struct target *t)
 	return t->server && server_is_over(t->server);
 }
 
+const struct limits_rates *target_limits(const struct target *t)
+{
+	return limits_rates(t->limits);
+}
+
 void target_counters(const struct target *t, struct counters *sum)
 {
 	memset(sum, 0, sizeof(*sum));

@@ -110,6 +110,9 @@ bool target_is_connected(const struct target *t);
 /* Has the only client left, which was given?  It is to be retired then. */
 bool target_is_over(const struct target *t);
 
+/* The limits in force. */
+const struct limits_rates *target_limits(const struct target *t);
+
 /* Sum of the counters of all queues, since it was opened. */
 void target_counters(const struct target *t, struct counters *sum);
 
