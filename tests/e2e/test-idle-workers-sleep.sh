@@ -21,15 +21,6 @@ wait_until "all clients are connected" sh -c \
 	"'$VRINGCTL' --socket '$control' status | grep -q 'connected.* 10'"
 sleep 1
 
-# Sleeps and wakes of all workers since their start.
-worker_switches()
-{
-	for task in /proc/"$daemon_pid"/task/*; do
-		case $(cat "$task/comm") in
-		vringd-w*) grep ctxt "$task/status" ;;
-		esac
-	done
-}
 before=$(worker_switches)
 [ -n "$before" ] || fail "there is no worker"
 sleep 3

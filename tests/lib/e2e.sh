@@ -221,6 +221,16 @@ count_files()
 	echo "$e2e_fds descriptors, $e2e_maps mappings"
 }
 
+# worker_switches: sleeps and wakes of all the daemon's workers since its start.
+worker_switches()
+{
+	for e2e_task in /proc/"$daemon_pid"/task/*; do
+		case $(cat "$e2e_task/comm") in
+		vringd-w*) grep ctxt "$e2e_task/status" ;;
+		esac
+	done
+}
+
 # daemon_is_clean: fails the test when a sanitizer complained, or when a line
 # of the log is against the rules.
 daemon_is_clean()

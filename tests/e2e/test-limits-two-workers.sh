@@ -1,0 +1,43 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+# A limit is one for all queues of a target, also those of different workers,
+# and each queue gets a share.
+. "${top_srcdir:-.}/tests/lib/e2e.sh"
+
+cpus=$(two_cpus) || skip "only one CPU"
+daemon_config <<EOF
+cpus: [$cpus]
+targets:
+  - name: disk
+    cpus: [$cpus]
+    backend: {kind: null, size: 1GiB}
+    limits: {iops: 4000, burst: 50ms}
+EOF
+daemon_start
+"$VRINGBENCH" --socket "$T/disk.sock" --rw randread --bs 4k --queues 4 \
+	--iodepth 16 --eventfd --json --time 4 >"$T/disk.json" &
+bench=$!
+
+all_are_throttled()
+{
+	ctl --json show disk | tr -d ' \n' >"$T/show"
+	for worker in 0 1; do
+		waits="\"throttled\",\"entries\":[0-9]*,\"worker\":$worker"
+		[ "$(grep -o "$waits" "$T/show" | wc -l)" = 2 ] || return 1
+	done
+}
+wait_until "two queues of each worker are throttled" all_are_throttled
+wait "$bench" || fail "the load failed"
+awk '
+	$1 == "\"requests\":" { requests = $2 + 0 }
+	$1 == "\"time_s\":" { time = $2 + 0 }
+	$1 == "\"max\":" { max_s = $2 / 1e6 }
+	END {
+		allowed = 4000 * (time + 0.05)
+		printf "%d of %d, at most %.3f s for one\n", requests, allowed,
+			max_s
+		# 64 requests are waiting at any time: 16 ms if all are equal.
+		exit requests > allowed * 1.02 || requests < allowed * 0.9 ||
+			max_s > 1
+	}' "$T/disk.json" || fail "not what the limit allows"
+daemon_stop
