@@ -1,6 +1,25 @@
 # SPDX-License-Identifier: BSD-2-Clause
 EXTRA_DIST += \
+	contrib/apparmor/libvirt-qemu \
 	contrib/check-all \
+	contrib/debian/README.Debian \
+	contrib/debian/build \
+	contrib/debian/changelog \
+	contrib/debian/control \
+	contrib/debian/copyright \
+	contrib/debian/needrestart/vringd.conf \
+	contrib/debian/rules \
+	contrib/debian/source/format \
+	contrib/debian/source/lintian-overrides \
+	contrib/debian/tests/control \
+	contrib/debian/tests/smoke \
+	contrib/debian/upstream/metadata \
+	contrib/debian/vringd.docs \
+	contrib/debian/vringd.examples \
+	contrib/debian/vringd.install \
+	contrib/debian/vringd.lintian-overrides \
+	contrib/debian/vringd.postrm \
+	contrib/debian/watch \
 	contrib/demo \
 	contrib/packages \
 	contrib/test
