@@ -23,6 +23,8 @@ libvringd_a_SOURCES = \
 	src/backend/kinds.c \
 	src/backend/kinds.def \
 	src/backend/kinds.h \
+	src/backend/look.c \
+	src/backend/look.h \
 	src/backend/magic.c \
 	src/backend/magic.h \
 	src/backend/mem.c \

@@ -14,6 +14,7 @@ int backend_init(struct backend *b, const struct backend_ops *ops,
 {
 	b->ops = ops;
 	b->users = 1;
+	list_init(&b->watches);
 	pthread_mutex_init(&b->lock, NULL);
 	b->name = strdup(name);
 	return b->name ? 0 : -ENOMEM;
@@ -21,7 +22,7 @@ int backend_init(struct backend *b, const struct backend_ops *ops,
 
 void backend_fini(struct backend *b)
 {
-	assert(b->claims == 0);
+	assert(b->claims == 0 && list_empty(&b->watches));
 	pthread_mutex_destroy(&b->lock);
 	free(b->name);
 }
@@ -48,6 +49,26 @@ int backend_set_size(struct backend *b, const struct backend_params *p,
 	b->info.read_only = p->read_only;
 	b->shared = p->shared;
 	return 0;
+}
+
+void backend_watch(struct backend *b, struct backend_watch *w)
+{
+	list_add_tail(&b->watches, &w->link);
+}
+
+void backend_grow(struct backend *b, uint64_t size)
+{
+	struct list *l, *tmp;
+
+	assert(size > b->info.size);
+	b->info.size = size;
+	list_for_each_safe(l, tmp, &b->watches)
+	{
+		struct backend_watch *w =
+			list_entry(l, struct backend_watch, link);
+
+		w->grew(w);
+	}
 }
 
 int backend_claim(struct backend *b, char *err, size_t err_len)

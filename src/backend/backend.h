@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 #include "backend/io.h"
+#include "base/list.h"
 #include "run/worker.h"
 
 /*
@@ -129,6 +130,7 @@ struct backend {
 
 	/* control's */
 	unsigned users;
+	struct list watches;
 
 	/* under lock, never on the data path */
 	pthread_mutex_t lock;
@@ -136,6 +138,12 @@ struct backend {
 
 	/* each worker's own */
 	struct port *ports[BACKEND_MAX_WORKERS];
+};
+
+/* Who is told that a backend grew.  Embedded; list_del(&link) ends it. */
+struct backend_watch {
+	struct list link;
+	void (*grew)(struct backend_watch *w);
 };
 
 /* What every port has; the kinds embed it. */
@@ -159,6 +167,13 @@ void backend_fini(struct backend *b);
  */
 int backend_set_size(struct backend *b, const struct backend_params *p,
 		     char *err, size_t err_len);
+
+/*
+ * Have grew(@w) called when the size has become more; say that it has become
+ * @size.  Control only, both.
+ */
+void backend_watch(struct backend *b, struct backend_watch *w);
+void backend_grow(struct backend *b, uint64_t size);
 
 /*
  * Claim for one more user; release for one.  Returns 0, -EBUSY or -errno, with

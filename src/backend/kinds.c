@@ -128,9 +128,12 @@ int kinds_admit(struct backend **b, const struct backend_params *p, char *err,
 		return ret;
 	u = find_like(*b, p);
 	if (u) {
+		uint64_t size = (*b)->info.size;
+
 		(*b)->ops->close(*b);
-		u->backend->users++;
-		*b = u->backend;
+		*b = kinds_get(u->backend);
+		if (size > (*b)->info.size)
+			backend_grow(*b, size);
 		return 0;
 	}
 	u = calloc(1, sizeof(*u));
@@ -142,6 +145,12 @@ int kinds_admit(struct backend **b, const struct backend_params *p, char *err,
 	u->params = *p;
 	list_add_tail(&uses, &u->link);
 	return 0;
+}
+
+struct backend *kinds_get(struct backend *b)
+{
+	b->users++;
+	return b;
 }
 
 void kinds_close(struct backend *b)

@@ -21,7 +21,8 @@ int kinds_open(struct backend **out, const struct backend_params *p, char *err,
  * May *@b, which kinds_open() made from @p, be used beside those that are?  One
  * storage, known by its numbers and not by its path, is open once in a process:
  * if it is already, *@b is closed and becomes one more use of that one, which
- * changes nothing, as an open claims nothing.  Two uses of one storage, or of a
+ * changes nothing, as an open claims nothing, unless it found that the storage
+ * has grown.  Two uses of one storage, or of a
  * partition and its disk, are refused with -EEXIST unless all are read-only or
  * all say shared.
  *
@@ -31,3 +32,6 @@ int kinds_open(struct backend **out, const struct backend_params *p, char *err,
 int kinds_admit(struct backend **b, const struct backend_params *p, char *err,
 		size_t err_len);
 void kinds_close(struct backend *b);
+
+/* One more use of @b, which is open: kinds_close() is due.  Control only. */
+struct backend *kinds_get(struct backend *b);

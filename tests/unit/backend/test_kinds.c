@@ -115,6 +115,36 @@ Test(kinds, keeps_uses_with_other_settings_apart, .init = start, .fini = stop)
 	kinds_close(b);
 }
 
+static unsigned nr_grew;
+
+static void note_growth(struct backend_watch *w)
+{
+	(void)w;
+	nr_grew++;
+}
+
+Test(kinds, notices_at_an_open_that_storage_grew, .init = start, .fini = stop)
+{
+	struct backend_watch watch = {.grew = note_growth};
+	struct backend *a, *b;
+
+	cr_assert_eq(open_kind(&a, path, false, true), 0, "%s", err);
+	backend_watch(a, &watch);
+	cr_assert_eq(truncate(path, 32 << 20), 0);
+	cr_assert_eq(open_kind(&b, path, false, true), 0, "%s", err);
+	cr_expect_eq(a, b);
+	cr_expect_eq(a->info.size, 32 << 20);
+	cr_expect_eq(nr_grew, 1);
+	kinds_close(b);
+	cr_assert_eq(truncate(path, 8 << 20), 0);
+	cr_assert_eq(open_kind(&b, path, false, true), 0, "%s", err);
+	cr_expect_eq(a->info.size, 32 << 20);
+	cr_expect_eq(nr_grew, 1);
+	kinds_close(b);
+	list_del(&watch.link);
+	kinds_close(a);
+}
+
 Test(kinds, refuses_two_uses_without_consent, .init = start, .fini = stop)
 {
 	static const bool uses[][4] = {
