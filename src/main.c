@@ -193,6 +193,7 @@ static int make_roster(struct daemon *d)
 		.nr_workers = d->nr_workers,
 		.loop = d->loop,
 		.control = &d->mailbox,
+		.patience_s = ROSTER_PATIENCE_S,
 		.changed = note_changed,
 		.ctx = d,
 	};

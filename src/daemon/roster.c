@@ -633,7 +633,7 @@ int roster_new(struct roster **out, const struct roster_params *p)
 	r->retry.repeat = ROSTER_RETRY_S;
 	r->retry.data = r;
 	ev_init(&r->patience, patience_over);
-	r->patience.repeat = ROSTER_PATIENCE_S;
+	r->patience.repeat = p->patience_s;
 	r->patience.data = r;
 	*out = r;
 	return 0;

@@ -21,7 +21,7 @@
  * the state of one target, which has failed and is opened again every
  * ROSTER_RETRY_S, while the others go on.
  *
- * Steps 2 and 3 wait for the world no longer than ROSTER_PATIENCE_S each.  What
+ * Steps 2 and 3 wait for the world no longer than the patience, each.  What
  * is not over by then goes on without the plan: a target that replaces another
  * is opened whenever that one is closed.
  */
@@ -35,6 +35,7 @@ struct roster_params {
 	unsigned nr_workers;
 	struct ev_loop *loop;	 /* of the control thread */
 	struct mailbox *control;
+	double patience_s;	 /* usually ROSTER_PATIENCE_S */
 	void (*changed)(void *ctx); /* a target, or its client */
 	void *ctx;
 };

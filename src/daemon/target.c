@@ -546,6 +546,11 @@ const struct limits_rates *target_limits(const struct target *t)
 	return limits_rates(t->limits);
 }
 
+unsigned target_home(const struct target *t)
+{
+	return worker_id(t->workers[0]);
+}
+
 void target_counters(const struct target *t, struct counters *sum)
 {
 	memset(sum, 0, sizeof(*sum));

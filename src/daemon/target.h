@@ -112,6 +112,8 @@ bool target_is_over(const struct target *t);
 
 /* The limits in force. */
 const struct limits_rates *target_limits(const struct target *t);
+/* The number of the worker that has its socket and its session. */
+unsigned target_home(const struct target *t);
 
 /* Sum of the counters of all queues, since it was opened. */
 void target_counters(const struct target *t, struct counters *sum);
