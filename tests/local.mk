@@ -147,10 +147,13 @@ unit_tests_LDADD = libfrontend.a $(vringd_libs) $(CRITERION_LIBS)
 
 # What crosses threads, without Criterion, so that it runs under TSan too.
 stress_programs = \
+	stress-limits$(EXEEXT) \
 	stress-queue$(EXEEXT) \
 	stress-run$(EXEEXT)
-check_PROGRAMS += stress-queue stress-run
+check_PROGRAMS += stress-limits stress-queue stress-run
 TESTS += $(stress_programs)
+stress_limits_SOURCES = tests/stress/stress-limits.c
+stress_limits_LDADD = $(vringd_libs)
 stress_queue_SOURCES = tests/stress/stress-queue.c tests/lib/ringmem.c \
 	tests/lib/ringmem.h
 stress_queue_LDADD = $(vringd_libs)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Queues that are lent to another worker, changed, drained and lent again,
- * while a driver on a third thread goes on.  A program without Criterion, which
- * cannot start under ThreadSanitizer.
+ * Queues that are lent to another worker, held to limits, changed, drained and
+ * lent again, while a driver on a third thread goes on.  A program without
+ * Criterion, which cannot start under ThreadSanitizer.
  */
 #include <assert.h>
 #include <semaphore.h>
@@ -41,6 +41,8 @@ struct guest {
 
 static struct guest guests[NR_QUEUES];
 static struct worker *home, *serving;
+static struct limits *limits;
+static struct gate gate;
 static sem_t done;
 
 /* ---- the device ---- */
@@ -57,7 +59,8 @@ static void request(void *ctx, struct queue *q, struct chain *c)
 {
 	struct guest *g = ctx;
 
-	(void)q;
+	if (!queue_admit(q, c, LIMITS_READ, 1))
+		return;
 	g->held[g->nr_held++] = c;
 	worker_add(serving, TURN_DONE, &g->answers);
 }
@@ -95,7 +98,7 @@ static void start(struct mail *m)
 		.err = -1,
 	};
 	struct queue_user user = { request, g, 16, &g->counters,
-				    NULL };
+				    &gate };
 	int err = queue_start(g->queue, serving, g->rm.map, &setup, &user);
 
 	assert(!err);
@@ -153,6 +156,17 @@ static void wait_used(struct guest *g, uint16_t wanted)
 		nanosleep(&(struct timespec){ .tv_nsec = 20000 }, NULL);
 }
 
+/* None now and then. */
+static void change_limits(unsigned n)
+{
+	struct limits_rates r = { .burst_us = 1000 };
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	r.per_s[LIMITS_IOPS] = n % 3 * 20000;
+	limits_set(limits, &r, ts.tv_sec * 1000000000ULL + ts.tv_nsec);
+}
+
 static void play_round(void)
 {
 	for (unsigned i = 0; i < NR_QUEUES; i++)
@@ -168,6 +182,8 @@ static void play_round(void)
 			eventfd_write(g->kick, 1);
 			if (n % 50 == 25)
 				run_at_home(g, change);
+			if (n % 20 == 10)
+				change_limits(n / 20 + i);
 		}
 	}
 	for (unsigned i = 0; i < NR_QUEUES; i++) {
@@ -196,9 +212,14 @@ static struct worker *new_worker(unsigned id)
 
 int main(void)
 {
+	int err;
+
 	sem_init(&done, 0, 0);
 	home = new_worker(0);
 	serving = new_worker(1);
+	err = limits_new(&limits);
+	assert(!err);
+	gate_init(&gate, limits, serving);
 	for (unsigned i = 0; i < NR_QUEUES; i++) {
 		struct guest *g = &guests[i];
 
@@ -222,5 +243,6 @@ int main(void)
 		return 1;
 	worker_free(serving);
 	worker_free(home);
+	limits_free(limits);
 	return 0;
 }
