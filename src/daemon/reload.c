@@ -94,7 +94,7 @@ static void log_change(const struct plan_change *ch)
 		break;
 	case PLAN_OK:
 		if (*keys)
-			log_info(ch->name, "target %s keys=%s",
+			log_info(ch->name, "target %s: %s",
 				 plan_word(ch->what), keys);
 		else if (ch->what != PLAN_KEEP)
 			log_info(ch->name, "target %s", plan_word(ch->what));
@@ -120,7 +120,7 @@ static void log_plan(const struct plan *plan)
 	find_restart_keys(plan, restart);
 	plan_print_keys(restart, keys, sizeof(keys));
 	if (*keys)
-		log_warn(TAG, "restart vringd to change keys=%s", keys);
+		log_warn(TAG, "restart vringd to change: %s", keys);
 	log_event(
 		LOG_RELOADED, TAG,
 		"done added=%u removed=%u replaced=%u changed=%u unchanged=%u "
