@@ -393,11 +393,10 @@ static void update(struct entry *e, struct config *c, struct plan_change *ch)
 {
 	struct target *t = e->next ? e->next : e->target;
 
-	if (ch->what == PLAN_UPDATE && target_state(t) == TARGET_OPEN)
-		expect_change(e, ch);
 	target_update(t, c, &c->targets[ch->new]);
 	/* Whoever reloads may have mended what was wrong. */
-	if (target_state(t) == TARGET_FAILED)
+	if (target_state(t) == TARGET_FAILED ||
+	    (target_state(t) == TARGET_OPEN && target_is_busy(t)))
 		expect_change(e, ch);
 }
 

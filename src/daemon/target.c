@@ -37,7 +37,8 @@ struct target {
 	enum target_state state;
 	char reason[512];
 	bool in_task;
-	bool update_due; /* a live change came while a task ran */
+	bool is_access_wrong;
+	bool access_due; /* the socket does not have its rights yet */
 	bool retire_due; /* it was to retire while something was under way */
 	enum server_retire how;
 	struct task task;
@@ -195,7 +196,7 @@ static void access_done(struct offload_job *j);
 
 static void start_update(struct target *t)
 {
-	t->update_due = false;
+	t->access_due = false;
 	begin_task(t, run_access, access_done);
 }
 
@@ -204,7 +205,7 @@ static void go_on(struct target *t)
 {
 	if (t->retire_due && t->state != TARGET_CLOSED)
 		target_retire(t, t->how);
-	else if (t->update_due && t->state == TARGET_OPEN && !t->in_task)
+	else if (t->access_due && t->state == TARGET_OPEN && !t->in_task)
 		start_update(t);
 	else
 		tell_changed(t);
@@ -216,6 +217,7 @@ static void access_done(struct offload_job *j)
 
 	if (t->task.ret < 0)
 		set_reason(t, t->task.why, "");
+	t->is_access_wrong = t->task.ret < 0;
 	go_on(t);
 	target_put(t);
 }
@@ -259,7 +261,8 @@ static void set_limits(struct target *t)
 void target_update(struct target *t, struct config *owner,
 		   const struct config_target *config)
 {
-	bool access = !is_access_equal(t->p.config, config);
+	bool access = t->is_access_wrong ||
+		      !is_access_equal(t->p.config, config);
 
 	config_get(owner);
 	config_put(t->p.owner);
@@ -270,7 +273,7 @@ void target_update(struct target *t, struct config *owner,
 		t->reason[0] = '\0';
 	/* A target that is not open yet will be opened with these rights. */
 	if (access && (t->state == TARGET_OPEN || t->state == TARGET_OPENING))
-		t->update_due = true;
+		t->access_due = true;
 	if (!t->in_task)
 		go_on(t);
 }
@@ -418,7 +421,7 @@ void target_open(struct target *t)
 {
 	assert(t->state == TARGET_NEW || t->state == TARGET_FAILED);
 	t->state = TARGET_OPENING;
-	t->update_due = false;
+	t->access_due = false;
 	begin_task(t, run_open, open_done);
 }
 
