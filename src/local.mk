@@ -86,6 +86,11 @@ libvringd_a_SOURCES = \
 	src/daemon/config_read.h \
 	src/daemon/control.c \
 	src/daemon/control.h \
+	src/daemon/engine.c \
+	src/daemon/engine.h \
+	src/daemon/features.c \
+	src/daemon/features.def \
+	src/daemon/features.h \
 	src/daemon/hint.c \
 	src/daemon/hint.h \
 	src/daemon/include.c \

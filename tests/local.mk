@@ -104,6 +104,7 @@ unit_tests_SOURCES = \
 	tests/unit/daemon/test_config.c \
 	tests/unit/daemon/test_config_disks.c \
 	tests/unit/daemon/test_control.c \
+	tests/unit/daemon/test_features.c \
 	tests/unit/daemon/test_hint.c \
 	tests/unit/daemon/test_include.c \
 	tests/unit/daemon/test_metrics.c \
@@ -246,6 +247,7 @@ e2e_tests = \
 	tests/e2e/test-restart-after-crash-uses-last-good.sh \
 	tests/e2e/test-second-client.sh \
 	tests/e2e/test-serve-verified-load.sh \
+	tests/e2e/test-show.sh \
 	tests/e2e/test-single-disk.sh \
 	tests/e2e/test-sockets.sh \
 	tests/e2e/test-sqpoll.sh \

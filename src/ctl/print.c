@@ -69,7 +69,7 @@ static void format_number(struct print_cell *c, const char *key, uint64_t n)
 	else if (ends_with(key, "features"))
 		snprintf(c->text, sizeof(c->text), "0x%" PRIx64, n);
 	else if (!strcmp(key, "size") || !strcmp(key, "bytes") ||
-		 ends_with(key, "bandwidth"))
+		 !strcmp(key, "page_size") || ends_with(key, "bandwidth"))
 		format_size(c, n);
 	else
 		snprintf(c->text, sizeof(c->text), "%" PRIu64, n);
@@ -156,7 +156,8 @@ static bool has_nested(struct json_object *o)
 	return false;
 }
 
-#define COLUMNS_MAX 16
+#define COLUMNS_MAX 24
+#define LINE_WIDTH  78
 
 /* A list of flat objects with the members of the first as columns. */
 struct table {
@@ -244,6 +245,28 @@ static void print_table(struct json_object *rows, int indent)
 
 static void print_object(struct json_object *o, int indent);
 
+/* A list of plain values: as many in a line as fit. */
+static void print_words(struct json_object *list, int indent)
+{
+	size_t n = json_object_array_length(list);
+	int column = indent;
+
+	printf("%*s", indent, "");
+	for (size_t i = 0; i < n; i++) {
+		struct print_cell c =
+			print_format("", json_object_array_get_idx(list, i));
+		int width = (int)strlen(c.text) + (i + 1 < n);
+
+		if (column > indent && column + 1 + width > LINE_WIDTH) {
+			printf("\n%*s", indent, "");
+			column = indent;
+		}
+		column += printf("%s%s%s", column > indent ? " " : "", c.text,
+				 i + 1 < n ? "," : "");
+	}
+	putchar('\n');
+}
+
 /* A list of flat objects is a table; others are printed one after another. */
 static void print_list(struct json_object *list, int indent)
 {
@@ -255,7 +278,7 @@ static void print_list(struct json_object *list, int indent)
 		return;
 	}
 	if (!json_object_is_type(first, json_type_object)) {
-		printf("%*s%s\n", indent, "", json_object_get_string(list));
+		print_words(list, indent);
 		return;
 	}
 	if (!has_nested(first)) {

@@ -17,6 +17,12 @@ void member_str(struct json_object *o, const char *key, const char *value)
 	member_add(o, key, json_object_new_string(value));
 }
 
+void member_text(struct json_object *o, const char *key, const char *value)
+{
+	member_add(o, key,
+		   value && *value ? json_object_new_string(value) : NULL);
+}
+
 void member_u64(struct json_object *o, const char *key, uint64_t value)
 {
 	member_add(o, key, json_object_new_uint64(value));

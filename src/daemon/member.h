@@ -16,6 +16,9 @@ void member_str(struct json_object *o, const char *key, const char *value);
 void member_u64(struct json_object *o, const char *key, uint64_t value);
 void member_bool(struct json_object *o, const char *key, bool value);
 
+/* Null where the text is NULL or "". */
+void member_text(struct json_object *o, const char *key, const char *value);
+
 /* As text, as people read features: "0x150000046". */
 void member_hex(struct json_object *o, const char *key, uint64_t value);
 

@@ -5,10 +5,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "base/counters.h"
 #include "base/log.h"
+#include "daemon/engine.h"
 #include "daemon/member.h"
 #include "daemon/metrics.h"
 #include "daemon/show.h"
@@ -41,11 +43,16 @@ static struct json_object *list_entry_of(const struct target_facts *f)
 
 	member_str(o, "name", c->name);
 	member_str(o, "device", "blk");
-	member_str(o, "socket", c->socket);
 	member_str(o, "state", survey_state(f));
 	member_u64(o, "size", f->info.size);
-	member_str(o, "backend", survey_backend(f));
 	member_bool(o, "read_only", c->read_only || f->info.read_only);
+	member_add(o, "peer_pid",
+		   f->served.connected
+			   ? json_object_new_int(f->served.session.pid)
+			   : NULL);
+	member_u64(o, "queues", f->served.nr_queues);
+	member_str(o, "backend", survey_backend(f));
+	member_str(o, "socket", c->socket);
 	return o;
 }
 
@@ -73,9 +80,12 @@ static unsigned nr_lent_to(const struct survey *s, unsigned id)
 	return n;
 }
 
-static const char *ring_name(const struct report_source *r)
+static struct uring_facts ring_of(const struct worker *w)
 {
-	return r->config->sqpoll ? "sqpoll" : "direct";
+	struct uring_facts f;
+
+	worker_ring_facts(w, &f);
+	return f;
 }
 
 static struct json_object *workers_of(const struct survey *s)
@@ -85,20 +95,30 @@ static struct json_object *workers_of(const struct survey *s)
 
 	for (unsigned i = 0; i < r->nr_workers; i++) {
 		struct json_object *o = json_object_new_object();
+		const struct uring_facts ring = ring_of(r->workers[i]);
 		int cpu = worker_cpu(r->workers[i]);
 
 		member_u64(o, "id", i);
 		member_add(o, "cpu", cpu < 0 ? NULL : json_object_new_int(cpu));
-		member_str(o, "ring", ring_name(r));
+		member_str(o, "ring", engine_ring(&ring));
+		member_add(o, "sqpoll", engine_sqpoll(&ring));
 		member_u64(o, "queues", nr_lent_to(s, i));
 		json_object_array_add(a, o);
 	}
 	return a;
 }
 
+static const char *kernel(void)
+{
+	static struct utsname u;
+
+	return uname(&u) ? "unknown" : u.release;
+}
+
 static struct json_object *make_status(const struct survey *s)
 {
 	struct json_object *o = json_object_new_object();
+	const struct uring_facts ring = ring_of(source(s)->workers[0]);
 	unsigned connected = 0, failed = 0;
 	struct counters sum = {0};
 	struct reload_facts reload;
@@ -113,7 +133,9 @@ static struct json_object *make_status(const struct survey *s)
 	}
 	member_str(o, "version", PACKAGE_VERSION);
 	member_u64(o, "pid", getpid());
+	member_str(o, "kernel", kernel());
 	member_u64(o, "uptime_s", now_s() - source(s)->started);
+	member_add(o, "engine", engine_make(&ring));
 	member_add(o, "workers", workers_of(s));
 	reload_facts(source(s)->reload, &reload);
 	member_str(o, "configuration", reload.path);
@@ -165,13 +187,16 @@ static void fill_workers(struct metrics_worker *m, const struct survey *s)
 {
 	const struct report_source *r = source(s);
 
-	for (unsigned i = 0; i < r->nr_workers; i++)
+	for (unsigned i = 0; i < r->nr_workers; i++) {
+		const struct uring_facts ring = ring_of(r->workers[i]);
+
 		m[i] = (struct metrics_worker){
 			.id = i,
 			.cpu = worker_cpu(r->workers[i]),
-			.ring = ring_name(r),
+			.ring = engine_ring(&ring),
 			.queues = nr_lent_to(s, i),
 		};
+	}
 }
 
 static struct json_object *make_metrics(const struct survey *s)

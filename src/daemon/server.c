@@ -562,6 +562,16 @@ static void ask_queues(struct server_facts *f)
 	}
 }
 
+static void look_at_memory(struct server_facts *f)
+{
+	unsigned max = f->session.nr_regions;
+
+	f->regions = calloc(max, sizeof(*f->regions));
+	if (f->regions)
+		f->nr_regions = session_regions(f->server->session, f->regions,
+						max);
+}
+
 static void deliver_facts(struct mail *m)
 {
 	struct server_facts *f = container_of(m, struct server_facts, mail);
@@ -573,6 +583,7 @@ static void deliver_facts(struct mail *m)
 	f->connected = s->session && !s->ended;
 	if (f->connected) {
 		session_facts(s->session, &f->session);
+		look_at_memory(f);
 		ask_queues(f);
 	}
 	note_facts(f);
@@ -593,4 +604,7 @@ void server_facts_fini(struct server_facts *f)
 	free(f->queues);
 	f->queues = NULL;
 	f->nr_queues = 0;
+	free(f->regions);
+	f->regions = NULL;
+	f->nr_regions = 0;
 }

@@ -108,6 +108,8 @@ struct server_facts {
 	enum loans_claim claim;
 	bool connected;
 	struct session_facts session;	/* when connected */
+	struct memmap_region_facts *regions; /* nr_regions of them, or NULL */
+	unsigned nr_regions;
 	struct server_queue *queues;	/* nr_queues of them, or NULL */
 	unsigned nr_queues;
 

@@ -23,10 +23,10 @@
 
 /* All that a ring may do; what is not here needs a reason to be added. */
 static const unsigned char allowed_ops[] = {
-	IORING_OP_NOP,	       IORING_OP_READV,	     IORING_OP_WRITEV,
-	IORING_OP_FSYNC,       IORING_OP_READ_FIXED, IORING_OP_WRITE_FIXED,
-	IORING_OP_POLL_ADD,    IORING_OP_TIMEOUT,    IORING_OP_ASYNC_CANCEL,
-	IORING_OP_FALLOCATE,   IORING_OP_READ,	     IORING_OP_WRITE,
+	IORING_OP_NOP,	     IORING_OP_READV,	   IORING_OP_WRITEV,
+	IORING_OP_FSYNC,     IORING_OP_READ_FIXED, IORING_OP_WRITE_FIXED,
+	IORING_OP_POLL_ADD,  IORING_OP_TIMEOUT,	   IORING_OP_ASYNC_CANCEL,
+	IORING_OP_FALLOCATE, IORING_OP_READ,	   IORING_OP_WRITE,
 	IORING_OP_URING_CMD,
 };
 
@@ -80,7 +80,7 @@ bool uring_has_op(unsigned op)
 	return op < IORING_OP_LAST && supported[op];
 }
 
-#define NR_RESTRICTIONS                                                        \
+#define NR_RESTRICTIONS \
 	(ARRAY_SIZE(allowed_ops) + ARRAY_SIZE(allowed_registers) + 1)
 
 static int restrict_ring(struct uring *r)
@@ -399,6 +399,28 @@ unsigned uring_reap(struct uring *r)
 		op->done(op, res);
 	}
 	return head - first;
+}
+
+void uring_facts(const struct uring *r, struct uring_facts *f)
+{
+	f->kind = r->kind;
+	f->setup = r->ring.flags & ~IORING_SETUP_R_DISABLED;
+	f->thread_asleep =
+		r->kind == URING_SQPOLL &&
+		__atomic_load_n(r->ring.sq.kflags, __ATOMIC_RELAXED) &
+			IORING_SQ_NEED_WAKEUP;
+}
+
+const char *uring_setup_name(unsigned bit)
+{
+	static const char *const names[] = {
+		"iopoll",	 "sqpoll",	  "sq-affinity", "cq-size",
+		"clamp",	 "attach-wq",	  "r-disabled",	 "submit-all",
+		"coop-taskrun",	 "taskrun-flag",  "sqe128",	 "cqe32",
+		"single-issuer", "defer-taskrun",
+	};
+
+	return bit < ARRAY_SIZE(names) ? names[bit] : NULL;
 }
 
 void uring_arm(struct uring *r)

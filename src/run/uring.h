@@ -126,6 +126,22 @@ bool uring_has_work(const struct uring *r);
 void uring_arm(struct uring *r);
 void uring_disarm(struct uring *r);
 
+/* What a ring is, for people. */
+struct uring_facts {
+	enum uring_kind kind;
+	unsigned setup;	     /* IORING_SETUP_ flags */
+	bool thread_asleep;  /* of SQPOLL, a moment ago */
+};
+
+/* Any thread. */
+void uring_facts(const struct uring *r, struct uring_facts *f);
+
+/*
+ * The name of a bit of IORING_SETUP_, such as "defer-taskrun", or NULL.  Any
+ * thread.
+ */
+const char *uring_setup_name(unsigned bit);
+
 /*
  * Register @fd.  Returns its place in the table, for IOSQE_FIXED_FILE, or
  * -errno (-ENFILE: the table is full).  The ring then holds a reference to the

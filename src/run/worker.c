@@ -458,6 +458,11 @@ int worker_cpu(const struct worker *w)
 	return w->cpu;
 }
 
+void worker_ring_facts(const struct worker *w, struct uring_facts *f)
+{
+	uring_facts(w->io_ring, f);
+}
+
 void worker_post(struct worker *w, struct mail *m)
 {
 	mailbox_post(&w->mailbox, m);

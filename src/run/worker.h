@@ -110,6 +110,9 @@ void worker_stop(struct worker *w);
 unsigned worker_id(const struct worker *w);
 int worker_cpu(const struct worker *w);
 
+/* What the ring is that backends use.  Any thread. */
+void worker_ring_facts(const struct worker *w, struct uring_facts *f);
+
 /* Have @m delivered on the worker's thread.  Any thread. */
 void worker_post(struct worker *w, struct mail *m);
 

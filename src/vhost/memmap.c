@@ -57,6 +57,7 @@ struct memmap_region {
 	unsigned char *host;		/* where the region begins in it */
 	struct guard *guard;
 	struct memmap_range range;
+	uint64_t page;			/* of the file; huge, perhaps */
 };
 
 /* A region in one of the two orders of a memmap. */
@@ -456,6 +457,7 @@ static int new_region(struct memmap_region **out,
 	if (!r)
 		return -ENOMEM;
 	r->range = *range;
+	r->page = page;
 	err = map_region(r, fd, page);
 	if (err)
 		free_region(r);
@@ -595,4 +597,14 @@ uint64_t memmap_bytes(const struct memmap *m)
 	for (unsigned i = 0; i < m->nr; i++)
 		bytes += m->by_gpa[i].size;
 	return bytes;
+}
+
+void memmap_region_facts(const struct memmap *m, unsigned i,
+			 struct memmap_region_facts *f)
+{
+	const struct memmap_region *r = m->by_gpa[i].region;
+
+	f->gpa = r->range.gpa;
+	f->size = r->range.size;
+	f->page = r->page;
 }

@@ -110,6 +110,16 @@ void memmap_use_end(struct memmap_use *u);
 unsigned memmap_nr_regions(const struct memmap *m);
 uint64_t memmap_bytes(const struct memmap *m);
 
+struct memmap_region_facts {
+	uint64_t gpa;
+	uint64_t size;
+	uint64_t page; /* bytes; more than the machine's: huge pages */
+};
+
+/* Of region @i, in the order of their guest physical addresses. */
+void memmap_region_facts(const struct memmap *m, unsigned i,
+			 struct memmap_region_facts *f);
+
 /*
  * Guest memory of @len bytes at guest physical address @gpa, as at most @max
  * iovecs: more than one only where it crosses from one region to the next.

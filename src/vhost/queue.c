@@ -756,7 +756,14 @@ struct worker *queue_worker(const struct queue *q)
 
 void queue_facts(const struct queue *q, struct queue_facts *f)
 {
+	worker_ring_facts(q->worker, &f->ring);
 	f->size = q->ring.size;
+	f->pending = q->is_lost ? 0 : split_pending(&q->ring);
+	f->event_idx = q->ring.event_idx;
+	f->indirect = q->ring.indirect;
+	f->enabled = q->is_enabled;
+	f->has_kick = q->kick.fd >= 0;
+	f->has_call = q->call;
 	f->worker = worker_id(q->worker);
 	f->in_flight = q->in_flight;
 	f->throttled = gate_is_waiting(&q->waiter);

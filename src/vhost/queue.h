@@ -143,7 +143,14 @@ const char *queue_why(const struct queue *q);
  * Facts of a lent queue, taken by its worker and copied to the home by mail.
  */
 struct queue_facts {
+	struct uring_facts ring;	/* of its worker */
 	unsigned size;
+	unsigned pending;	/* entries made available and not taken */
+	bool event_idx;
+	bool indirect;
+	bool enabled;
+	bool has_kick;		/* or is looked at all the time */
+	bool has_call;
 	unsigned worker;	/* id */
 	unsigned in_flight;
 	bool throttled;		/* waits for the limits */

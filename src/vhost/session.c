@@ -537,3 +537,13 @@ void session_facts(const struct session *s, struct session_facts *f)
 		f->nr_lent += s->queues[i].lent;
 	}
 }
+
+unsigned session_regions(const struct session *s,
+			 struct memmap_region_facts *regions, unsigned max)
+{
+	unsigned nr = s->map ? MIN(memmap_nr_regions(s->map), max) : 0;
+
+	for (unsigned i = 0; i < nr; i++)
+		memmap_region_facts(s->map, i, &regions[i]);
+	return nr;
+}

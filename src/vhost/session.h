@@ -156,6 +156,13 @@ struct session_facts {
 /* Home only. */
 void session_facts(const struct session *s, struct session_facts *f);
 
+/*
+ * Regions of guest memory, @max at most, into @regions.  Returns how many.
+ * Home only.
+ */
+unsigned session_regions(const struct session *s,
+			 struct memmap_region_facts *regions, unsigned max);
+
 /* ---- what follows is for handlers and link ---- */
 
 /* What a message waits for before it is answered. */

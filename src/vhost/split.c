@@ -526,3 +526,9 @@ bool split_has_work(const struct ring *r)
 {
 	return load(&r->avail->idx, memory_order_relaxed) != r->last_avail;
 }
+
+unsigned split_pending(const struct ring *r)
+{
+	return (uint16_t)(load(&r->avail->idx, memory_order_relaxed) -
+			  r->last_avail);
+}

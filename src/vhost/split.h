@@ -45,3 +45,6 @@ void split_disarm(struct ring *r);
 
 /* One relaxed load: may there be something to take?  For polling. */
 bool split_has_work(const struct ring *r);
+
+/* How many entries that may be, as the driver says. */
+unsigned split_pending(const struct ring *r);

@@ -15,7 +15,8 @@ targets:
   - {name: mem, device: blk, backend: {kind: mem, size: 8MiB}}
 EOF
 daemon_start
-[ "$(ctl status | grep -c sqpoll)" = 2 ] || fail "the rings are not sqpoll"
+[ "$(ctl status | grep -cE '^ +[0-9]+ +[0-9]+ +sqpoll')" = 2 ] ||
+	fail "the rings are not sqpoll"
 for target in file mem; do
 	"$VRINGBENCH" --socket "$T/$target.sock" --rw randrw --bs 8k \
 		--iodepth 16 --queues 2 --verify --time 1 ||
