@@ -251,8 +251,6 @@ static int open_control(struct daemon *d)
 		.workers = d->workers,
 		.nr_workers = d->nr_workers,
 		.started = now.tv_sec,
-		.reload_ok = true,
-		.reload_s = time(NULL),
 	};
 	int ret = unixsock_access_find(&p.access, NULL, c->control_group,
 				       c->control_mode, &why);

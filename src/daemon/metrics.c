@@ -181,6 +181,11 @@ say_vringd_config_last_reload_success_timestamp_seconds(struct out *o)
 	end_sample(o, o->facts->reload_s);
 }
 
+static void say_vringd_config_from_last_good(struct out *o)
+{
+	end_sample(o, o->facts->from_last_good);
+}
+
 static void say_vringd_process_cpu_seconds_total(struct out *o)
 {
 	end_sample_us(o, o->facts->usage.cpu_us);

@@ -32,6 +32,7 @@ struct metrics_facts {
 	const char *version;
 	bool reload_ok;		/* the last one, or the start */
 	uint64_t reload_s;	/* since 1970, of the last that was good */
+	bool from_last_good;	/* what runs is not what the file says */
 	struct usage usage;
 	const struct metrics_worker *workers;
 	size_t nr_workers;

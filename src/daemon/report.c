@@ -205,10 +205,15 @@ static struct json_object *make_metrics(const struct survey *s)
 	struct metrics_target *targets = calloc(s->nr + 1, sizeof(*targets));
 	struct metrics_worker *workers =
 		calloc(r->nr_workers, sizeof(*workers));
+	struct reload_facts reload;
+
+	reload_facts(r->reload, &reload);
+
 	struct metrics_facts f = {
 		.version = PACKAGE_VERSION,
-		.reload_ok = r->reload_ok,
-		.reload_s = (uint64_t)r->reload_s,
+		.reload_ok = reload.successful,
+		.reload_s = (uint64_t)reload.success_time,
+		.from_last_good = reload.from_last_good,
 		.targets = targets,
 		.workers = workers,
 		.nr_workers = r->nr_workers,

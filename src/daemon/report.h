@@ -15,8 +15,6 @@ struct report_source {
 	struct worker **workers;
 	unsigned nr_workers;
 	time_t started;			/* CLOCK_MONOTONIC, seconds */
-	bool reload_ok;			/* the last one; a start is one, too */
-	time_t reload_s;		/* since 1970, of the last good one */
 };
 
 /* The answers to all commands.  Control only. */

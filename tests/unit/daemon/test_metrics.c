@@ -71,6 +71,7 @@ Test(metrics, tells_of_the_daemon)
 	expect("vringd_config_last_reload_successful 0");
 	expect("vringd_config_last_reload_success_timestamp_seconds "
 	       "1700000000");
+	expect("vringd_config_from_last_good 0");
 	expect("vringd_worker_info{worker=\"0\",ring=\"direct\"} 1");
 	expect("vringd_worker_info{worker=\"1\",cpu=\"7\",ring=\"sqpoll\"} 1");
 	expect("vringd_worker_queues{worker=\"0\"} 3");
