@@ -126,9 +126,25 @@ static void name_groups(char *buf, size_t len)
 	}
 }
 
-/* A device node is made anew at boot: its group lasts, an ACL does not. */
-static void advise(const struct walk *w, int how, const struct stat *st,
-		   char *buf, size_t len)
+/* For a node that is made anew at boot, so that an ACL would not last. */
+static void advise_rule(const struct walk *w, const char *path, char *buf,
+			size_t len)
+{
+	bool is_link = strcmp(path, w->done) != 0;
+	const char *name = is_link ? path : w->done;
+	char group[64];
+
+	name_group(getegid(), group, sizeof(group));
+	if (!strncmp(name, "/dev/", 5))
+		name += 5;
+	snprintf(buf, len,
+		 "a udev rule such as SUBSYSTEM==\"block\", %s==\"%s\", "
+		 "GROUP=\"%s\", MODE=\"0660\"",
+		 is_link ? "SYMLINK" : "KERNEL", name, group);
+}
+
+static void advise(const struct walk *w, const char *path, int how,
+		   const struct stat *st, char *buf, size_t len)
 {
 	unsigned need = how & W_OK ? 060 : 040;
 	char user[64], group[64];
@@ -137,6 +153,8 @@ static void advise(const struct walk *w, int how, const struct stat *st,
 	name_group(st->st_gid, group, sizeof(group));
 	if (S_ISBLK(st->st_mode) && (st->st_mode & need) == need)
 		snprintf(buf, len, "run with SupplementaryGroups=%s", group);
+	else if (S_ISBLK(st->st_mode))
+		advise_rule(w, path, buf, len);
 	else
 		snprintf(buf, len, "setfacl -m u:%s:%s %s", user,
 			 how == X_OK   ? "x" :
@@ -167,7 +185,7 @@ const char *denied_explain(const char *path, bool write, char *buf,
 	}
 	name_user(st.st_uid, owner, sizeof(owner));
 	name_group(st.st_gid, group, sizeof(group));
-	advise(&w, how, &st, advice, sizeof(advice));
+	advise(&w, path, how, &st, advice, sizeof(advice));
 	snprintf(buf, len,
 		 "permission denied: %s is owned by %s:%s, mode %04o, and we "
 		 "are user %s (groups %s); try: %s",

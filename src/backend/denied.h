@@ -7,8 +7,9 @@
 
 /*
  * After open(@path) failed with EACCES: name in @buf the first directory or
- * file on the way that refuses, its owner, group and mode, who we are, and a
- * command that lets us in.  Returns @buf.  May block.
+ * file on the way that refuses, its owner, group and mode, who we are, and what
+ * lets us in: a command, a line for the service or a rule for udev.  Returns
+ * @buf.  May block.
  */
 const char *denied_explain(const char *path, bool write, char *buf,
 			   size_t len);

@@ -15,6 +15,7 @@
 #include "backend/inuse.h"
 #include "backend/magic.h"
 #include "backend/sysblock.h"
+#include "base/unixsock.h"
 #include "daemon/config_check.h"
 
 /* What the path of a target leads to. */
@@ -202,10 +203,27 @@ static void warn_of_path(const struct config_target *t,
 		complain(t, errs, true, "%s is no file or block device", path);
 }
 
+/* Who is to connect must exist. */
+static void warn_of_access(const struct config_target *t,
+			   struct config_errors *errs)
+{
+	struct unixsock_access access;
+	struct unixsock_why why = {""};
+
+	if (unixsock_access_find(&access, t->socket_owner, t->socket_group,
+				 t->socket_mode, &why))
+		config_errors_add(errs, true, t->place,
+				  "targets[%u].socket: %s; the target would "
+				  "fail until that changes",
+				  t->index, why.text);
+}
+
 void config_disks_warn(const struct config *c, struct config_errors *errs)
 {
-	for (unsigned i = 0; i < c->nr_targets; i++)
+	for (unsigned i = 0; i < c->nr_targets; i++) {
 		if (c->targets[i].backend.path)
 			warn_of_path(&c->targets[i], errs);
+		warn_of_access(&c->targets[i], errs);
+	}
 	config_errors_sort(errs, c->files[0]);
 }

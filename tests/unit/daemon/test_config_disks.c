@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/util.h"
@@ -233,6 +234,48 @@ Test(config_disks, are_warned_of_when_rights_lack)
 				  "owned by root:root, mode 0640"),
 			   "%s", errs.list[0].text);
 	cr_assert_not_null(strstr(errs.list[0].text, "setfacl -m u:nobody:rw"),
+			   "%s", errs.list[0].text);
+	config_put(c);
+}
+
+Test(config_disks, are_warned_of_when_nobody_can_connect)
+{
+	static const char text[] =
+		"socket-group: no-such-group\n"
+		"targets:\n"
+		"- {name: x, backend: {kind: mem, size: 1MiB}}\n"
+		"- {name: y, backend: {kind: mem, size: 1MiB},"
+		" socket-group: \"0\", socket-owner: root}\n";
+	struct config *c = NULL;
+
+	cr_assert_eq(config_parse("f", text, strlen(text), &c, &errs), 0);
+	config_disks_warn(c, &errs);
+	expect_said("f:3:3: warning: targets[0].socket: no group named "
+		    "no-such-group; the target would fail until that "
+		    "changes\n");
+	config_put(c);
+}
+
+/* Nothing is opened, so the number of the device does not matter. */
+Test(config_disks, that_udev_made_are_given_by_udev)
+{
+	struct config *c;
+	char backend[200];
+
+	if (getuid() != 0)
+		cr_skip_test("only root can become another user");
+	cr_assert_eq(chmod(folder, 0755), 0);
+	if (mknod("disk", S_IFBLK | 0600, makedev(7, 4000)))
+		cr_skip_test("no device nodes here");
+	snprintf(backend, sizeof(backend), "path: %s/here/disk", folder);
+	c = parse(backend, "kind: mem, size: 1MiB");
+	cr_assert_eq(seteuid(65534), 0);
+	config_disks_warn(c, &errs);
+	cr_assert_eq(seteuid(0), 0);
+	cr_assert_eq(errs.nr, 1);
+	cr_assert_not_null(strstr(errs.list[0].text,
+				  "try: a udev rule such as "
+				  "SUBSYSTEM==\"block\", SYMLINK==\""),
 			   "%s", errs.list[0].text);
 	config_put(c);
 }
