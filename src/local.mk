@@ -102,6 +102,8 @@ libvringd_a_SOURCES = \
 	src/daemon/loans.h \
 	src/daemon/logwriter.c \
 	src/daemon/logwriter.h \
+	src/daemon/lookup.c \
+	src/daemon/lookup.h \
 	src/daemon/member.c \
 	src/daemon/member.h \
 	src/daemon/metrics.c \

@@ -75,7 +75,7 @@ static struct config *load(const struct options *o)
 	if (ret == 0)
 		ret = config_disks_check(config, &errs);
 	if (ret == 0 && o->check)
-		config_disks_warn(config, &errs);
+		ret = config_disks_warn(config, &errs);
 	config_errors_print(&errs, stderr);
 	config_errors_fini(&errs);
 	return ret < 0 ? NULL : config;

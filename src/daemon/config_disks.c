@@ -3,26 +3,24 @@
 #include "daemon/config_disks.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "backend/denied.h"
-#include "backend/inuse.h"
-#include "backend/magic.h"
-#include "backend/sysblock.h"
 #include "base/unixsock.h"
 #include "daemon/config_check.h"
+#include "daemon/lookup.h"
 
 /* What the path of a target leads to. */
 struct disk {
 	unsigned target;
-	struct backend_id id;
-	dev_t whole; /* what id.dev is a partition of; for a file, id.dev */
+	struct lookup at;
+};
+
+struct disks {
+	struct disk *list;
+	size_t n;
 };
 
 __attribute__((format(printf, 4, 5))) static void
@@ -39,6 +37,47 @@ complain(const struct config_target *t, struct config_errors *errs,
 			  "targets[%u].backend.path: %s", t->index, text);
 }
 
+/* Looking */
+
+static void forget_disks(struct disks *d)
+{
+	for (size_t i = 0; i < d->n; i++)
+		free(d->list[i].at.denied);
+	free(d->list);
+}
+
+/* Those that are files or devices, in the order of the targets. */
+static struct lookup *list_paths(const struct config *c, struct disks *d)
+{
+	struct lookup *list = calloc(c->nr_targets + 1, sizeof(*list));
+
+	d->n = 0;
+	d->list = calloc(c->nr_targets + 1, sizeof(*d->list));
+	for (unsigned i = 0; i < c->nr_targets && d->list && list; i++) {
+		const struct config_target *t = &c->targets[i];
+
+		if (!t->backend.path)
+			continue;
+		list[d->n].path = t->backend.path;
+		list[d->n].write = !t->read_only;
+		d->list[d->n++].target = i;
+	}
+	return list;
+}
+
+static int find_disks(const struct config *c, bool closely, struct disks *d)
+{
+	struct lookup *list = list_paths(c, d);
+	int ret = -ENOMEM;
+
+	if (list && d->list)
+		ret = lookup_all(list, d->n, closely);
+	for (size_t i = 0; i < d->n && ret == 0; i++)
+		d->list[i].at = list[i];
+	free(list);
+	return ret;
+}
+
 /* Two targets on one disk */
 
 static int compare_numbers(uint64_t a, uint64_t b)
@@ -49,11 +88,12 @@ static int compare_numbers(uint64_t a, uint64_t b)
 /* Targets that may overlap become neighbours, in the order of the file. */
 static int compare_storage(const struct disk *a, const struct disk *b)
 {
-	int order = compare_numbers(a->id.is_block, b->id.is_block);
+	const struct lookup *x = &a->at, *y = &b->at;
+	int order = compare_numbers(x->id.is_block, y->id.is_block);
 
 	if (!order)
-		order = compare_numbers(a->whole, b->whole);
-	return order ? order : compare_numbers(a->id.ino, b->id.ino);
+		order = compare_numbers(x->whole, y->whole);
+	return order ? order : compare_numbers(x->id.ino, y->id.ino);
 }
 
 static int compare_disks(const void *a, const void *b)
@@ -67,17 +107,17 @@ static int compare_disks(const void *a, const void *b)
 /* Two partitions of a disk do not, but it does with both. */
 static bool is_overlapping(const struct disk *a, const struct disk *b)
 {
-	return a->id.dev == b->id.dev || a->id.dev == b->whole ||
-	       a->whole == b->id.dev;
+	return a->at.id.dev == b->at.id.dev || a->at.id.dev == b->at.whole ||
+	       a->at.whole == b->at.id.dev;
 }
 
 static const char *describe(const struct disk *d, const struct disk *other)
 {
-	if (d->id.dev == other->id.dev)
-		return d->id.is_block ? "the same device as"
-				      : "the same file as";
-	return d->id.dev == d->whole ? "the disk that has the partition"
-				     : "a partition of";
+	if (d->at.id.dev == other->at.id.dev)
+		return d->at.id.is_block ? "the same device as"
+					 : "the same file as";
+	return d->at.id.dev == d->at.whole ? "the disk that has the partition"
+					   : "a partition of";
 }
 
 static void report(const struct config *c, const struct disk *d,
@@ -114,93 +154,64 @@ static void check_group(const struct config *c, const struct disk *disks,
 	}
 }
 
-static size_t find_disks(const struct config *c, struct disk *disks)
+static void keep_storage(struct disks *d)
 {
 	size_t n = 0;
 
-	for (unsigned i = 0; i < c->nr_targets; i++) {
-		const char *path = c->targets[i].backend.path;
-		struct disk *d = &disks[n];
-
-		if (!path || inuse_identify_path(path, &d->id))
-			continue;
-		d->target = i;
-		d->whole =
-			d->id.is_block ? sysblock_disk(d->id.dev) : d->id.dev;
-		n++;
+	for (size_t i = 0; i < d->n; i++) {
+		if (d->list[i].at.is_known && d->list[i].at.is_storage)
+			d->list[n++] = d->list[i];
+		else
+			free(d->list[i].at.denied);
 	}
-	return n;
+	d->n = n;
 }
 
 int config_disks_check(const struct config *c, struct config_errors *errs)
 {
-	struct disk *disks = calloc(c->nr_targets + 1, sizeof(*disks));
 	unsigned before = errs->nr_errors;
-	size_t n, same;
+	struct disks d;
+	int ret = find_disks(c, false, &d);
+	size_t same;
 
-	if (!disks)
-		return -ENOMEM;
-	n = find_disks(c, disks);
-	qsort(disks, n, sizeof(*disks), compare_disks);
-	for (size_t i = 0; i < n; i += same) {
-		for (same = 1; i + same < n; same++)
-			if (compare_storage(&disks[i], &disks[i + same]))
-				break;
-		check_group(c, &disks[i], same, errs);
+	if (ret == 0) {
+		keep_storage(&d);
+		qsort(d.list, d.n, sizeof(*d.list), compare_disks);
 	}
-	free(disks);
+	for (size_t i = 0; i < d.n && ret == 0; i += same) {
+		for (same = 1; i + same < d.n; same++)
+			if (compare_storage(&d.list[i], &d.list[i + same]))
+				break;
+		check_group(c, &d.list[i], same, errs);
+	}
+	forget_disks(&d);
 	config_errors_sort(errs, c->files[0]);
-	return errs->nr_errors > before ? -EINVAL : 0;
+	if (ret == 0 && errs->nr_errors > before)
+		ret = -EINVAL;
+	return ret;
 }
 
 /* What would fail */
 
-static void warn_of_error(const struct config_target *t,
-			  struct config_errors *errs, int error)
-{
-	const char *path = t->backend.path;
-	char why[PATH_MAX + 1024];
-
-	if (error == EACCES || error == EPERM)
-		complain(t, errs, true, "%s: %s", path,
-			 denied_explain(path, !t->read_only, why, sizeof(why)));
-	else
-		complain(t, errs, true,
-			 "%s: %s; the target would fail until that changes",
-			 path, strerror(error));
-}
-
-static void warn_of_format(const struct config_target *t,
-			   struct config_errors *errs)
-{
-	int fd = open(t->backend.path,
-		      O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	char head[MAGIC_LEN];
-	ssize_t n = pread(fd, head, sizeof(head), 0);
-	const char *format = n > 0 ? magic_name(head, (size_t)n) : NULL;
-
-	if (format)
-		complain(t, errs, true,
-			 "%s looks like %s, but is served as it is, raw",
-			 t->backend.path, format);
-	if (fd >= 0)
-		close(fd);
-}
-
-static void warn_of_path(const struct config_target *t,
+static void warn_of_disk(const struct config_target *t, const struct lookup *at,
 			 struct config_errors *errs)
 {
 	const char *path = t->backend.path;
-	struct stat st;
 
-	if (stat(path, &st) ||
-	    faccessat(AT_FDCWD, path, t->read_only ? R_OK : R_OK | W_OK,
-		      AT_EACCESS))
-		warn_of_error(t, errs, errno);
-	else if (S_ISREG(st.st_mode))
-		warn_of_format(t, errs);
-	else if (!S_ISBLK(st.st_mode))
+	if (!at->is_known)
+		complain(t, errs, true, "%s does not answer", path);
+	else if (at->denied)
+		complain(t, errs, true, "%s: %s", path, at->denied);
+	else if (at->error)
+		complain(t, errs, true,
+			 "%s: %s; the target would fail until that changes",
+			 path, strerror(at->error));
+	else if (!at->is_storage)
 		complain(t, errs, true, "%s is no file or block device", path);
+	else if (at->format)
+		complain(t, errs, true,
+			 "%s looks like %s, but is served as it is, raw", path,
+			 at->format);
 }
 
 /* Who is to connect must exist. */
@@ -218,12 +229,17 @@ static void warn_of_access(const struct config_target *t,
 				  t->index, why.text);
 }
 
-void config_disks_warn(const struct config *c, struct config_errors *errs)
+int config_disks_warn(const struct config *c, struct config_errors *errs)
 {
-	for (unsigned i = 0; i < c->nr_targets; i++) {
-		if (c->targets[i].backend.path)
-			warn_of_path(&c->targets[i], errs);
+	struct disks d;
+	int ret = find_disks(c, true, &d);
+
+	for (size_t i = 0; i < d.n && ret == 0; i++)
+		warn_of_disk(&c->targets[d.list[i].target], &d.list[i].at,
+			     errs);
+	for (unsigned i = 0; i < c->nr_targets; i++)
 		warn_of_access(&c->targets[i], errs);
-	}
+	forget_disks(&d);
 	config_errors_sort(errs, c->files[0]);
+	return ret;
 }

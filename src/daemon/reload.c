@@ -384,7 +384,7 @@ static void run_load(struct offload_job *j)
 		return;
 	r->ret = config_disks_check(r->loaded, &r->errs);
 	if (r->ret == 0)
-		config_disks_warn(r->loaded, &r->errs);
+		r->ret = config_disks_warn(r->loaded, &r->errs);
 }
 
 static void load_done(struct offload_job *j)

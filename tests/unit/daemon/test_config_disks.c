@@ -14,6 +14,7 @@
 
 #include "base/util.h"
 #include "loopdev.h"
+#include "silentfuse.h"
 
 static char folder[] = "/tmp/vringd-disks-XXXXXX";
 static struct config_errors errs;
@@ -181,7 +182,7 @@ static void expect_warning(const char *backend, const char *expected)
 	struct config *c = parse(backend, "kind: mem, size: 1MiB");
 	char whole[1000];
 
-	config_disks_warn(c, &errs);
+	cr_assert_eq(config_disks_warn(c, &errs), 0);
 	snprintf(whole, sizeof(whole),
 		 "f:2:29: warning: "
 		 "targets[0].backend.path: %s\n",
@@ -224,7 +225,7 @@ Test(config_disks, are_warned_of_when_rights_lack)
 	snprintf(backend, sizeof(backend), "path: %s/a", folder);
 	c = parse(backend, "kind: mem, size: 1MiB");
 	cr_assert_eq(seteuid(65534), 0);
-	config_disks_warn(c, &errs);
+	cr_assert_eq(config_disks_warn(c, &errs), 0);
 	cr_assert_eq(seteuid(0), 0);
 	cr_assert_eq(errs.nr, 1);
 	cr_assert(errs.list[0].warning);
@@ -249,7 +250,7 @@ Test(config_disks, are_warned_of_when_nobody_can_connect)
 	struct config *c = NULL;
 
 	cr_assert_eq(config_parse("f", text, strlen(text), &c, &errs), 0);
-	config_disks_warn(c, &errs);
+	cr_assert_eq(config_disks_warn(c, &errs), 0);
 	expect_said("f:3:3: warning: targets[0].socket: no group named "
 		    "no-such-group; the target would fail until that "
 		    "changes\n");
@@ -270,7 +271,7 @@ Test(config_disks, that_udev_made_are_given_by_udev)
 	snprintf(backend, sizeof(backend), "path: %s/here/disk", folder);
 	c = parse(backend, "kind: mem, size: 1MiB");
 	cr_assert_eq(seteuid(65534), 0);
-	config_disks_warn(c, &errs);
+	cr_assert_eq(config_disks_warn(c, &errs), 0);
 	cr_assert_eq(seteuid(0), 0);
 	cr_assert_eq(errs.nr, 1);
 	cr_assert_not_null(strstr(errs.list[0].text,
@@ -278,4 +279,25 @@ Test(config_disks, that_udev_made_are_given_by_udev)
 				  "SUBSYSTEM==\"block\", SYMLINK==\""),
 			   "%s", errs.list[0].text);
 	config_put(c);
+}
+
+/* Everything in the folder of @silent waits until the end of the test. */
+Test(config_disks, that_do_not_answer_hold_up_nobody)
+{
+	struct silentfuse silent;
+	char one[100], two[100];
+	struct config *c;
+
+	if (silentfuse_begin(&silent))
+		cr_skip_test("no FUSE here");
+	snprintf(one, sizeof(one), "path: %s/disk", silent.dir);
+	snprintf(two, sizeof(two), "path: %s/gone", folder);
+	c = parse(one, two);
+	cr_assert_eq(config_disks_check(c, &errs), 0);
+	cr_assert_eq(config_disks_warn(c, &errs), 0);
+	cr_assert_eq(errs.nr, 2, "%s", errors_text());
+	cr_assert_not_null(strstr(errs.list[0].text, "/disk does not answer"));
+	cr_assert_not_null(strstr(errs.list[1].text, "/gone: No such file"));
+	config_put(c);
+	silentfuse_end(&silent);
 }
