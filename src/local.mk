@@ -91,6 +91,8 @@ libvringd_a_SOURCES = \
 	src/daemon/features.c \
 	src/daemon/features.def \
 	src/daemon/features.h \
+	src/daemon/growth.c \
+	src/daemon/growth.h \
 	src/daemon/hint.c \
 	src/daemon/hint.h \
 	src/daemon/include.c \

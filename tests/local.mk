@@ -105,6 +105,7 @@ unit_tests_SOURCES = \
 	tests/unit/daemon/test_config_disks.c \
 	tests/unit/daemon/test_control.c \
 	tests/unit/daemon/test_features.c \
+	tests/unit/daemon/test_growth.c \
 	tests/unit/daemon/test_hint.c \
 	tests/unit/daemon/test_include.c \
 	tests/unit/daemon/test_metrics.c \

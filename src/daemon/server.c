@@ -47,6 +47,7 @@ struct server {
 	unsigned nr_collecting;		/* facts on their way */
 	bool ended;			/* the session is over */
 	bool closing;			/* nobody is served after this one */
+	bool closed;			/* the device may be gone */
 };
 
 static void settle(struct server *s);
@@ -342,6 +343,7 @@ static void finish_session(struct server *s)
 static void finish_close(struct server *s)
 {
 	s->closing = false;
+	s->closed = true;
 	s->closed_mail.deliver = tell_closed;
 	mailbox_post(s->p.control, &s->closed_mail);
 }
@@ -489,6 +491,37 @@ bool server_is_over(const struct server *s)
 void server_counters(const struct server *s, struct counters *sum)
 {
 	loans_counters(s->loans, sum);
+}
+
+/* Growth */
+
+static void tell_growth(struct mail *m)
+{
+	struct server_growth *g = container_of(m, struct server_growth, mail);
+
+	g->done(g);
+}
+
+static void deliver_growth(struct mail *m)
+{
+	struct server_growth *g = container_of(m, struct server_growth, mail);
+	struct server *s = g->server;
+
+	if (!s->closed) {
+		s->p.device->ops->grow(s->p.device, g->size);
+		g->connected = is_served(s);
+		g->told = g->connected && session_config_changed(s->session);
+	}
+	g->mail.deliver = tell_growth;
+	mailbox_post(s->p.control, &g->mail);
+}
+
+void server_grow(struct server *s, struct server_growth *g, uint64_t size,
+		 void (*done)(struct server_growth *g))
+{
+	*g = (struct server_growth){.size = size, .server = s, .done = done};
+	g->mail.deliver = deliver_growth;
+	worker_post(s->home, &g->mail);
 }
 
 /* Facts: control asks the home, and that every worker that has a queue */

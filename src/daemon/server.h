@@ -90,6 +90,26 @@ bool server_is_over(const struct server *s);
 /* Sum of the counters of all queues, since the start. */
 void server_counters(const struct server *s, struct counters *sum);
 
+/* A backend has grown: what the home did about it. */
+struct server_growth {
+	uint64_t size;
+	bool connected;	/* there was a client */
+	bool told;	/* who is told, now or when its queues run */
+
+	/* private to server.c */
+	struct server *server;
+	struct mail mail;
+	void (*done)(struct server_growth *g);
+};
+
+/*
+ * Have the device show its guests @size bytes, more than before.  @g is busy
+ * until done(@g) is called on the control thread, never inside this call; the
+ * server must not be freed meanwhile.  One that is CLOSED does nothing.
+ */
+void server_grow(struct server *s, struct server_growth *g, uint64_t size,
+		 void (*done)(struct server_growth *g));
+
 /* A queue that is lent. */
 struct server_queue {
 	unsigned index;

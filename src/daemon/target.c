@@ -48,6 +48,7 @@ struct target {
 	struct backend *backend;
 	struct device *device;
 	struct server *server; /* stays until the target is freed */
+	struct growth growth;
 	uint64_t opened_us;    /* CLOCK_MONOTONIC, 0 before */
 };
 
@@ -183,6 +184,7 @@ static void run_access(struct offload_job *j)
 static void shut(struct target *t)
 {
 	unixsock_close(&t->sock);
+	growth_end(&t->growth);
 	if (t->device)
 		t->device->ops->close(t->device);
 	kinds_close(t->backend);
@@ -366,6 +368,8 @@ static int finish_open(struct target *t, const struct config_target *c)
 	ret = make_device(t, c);
 	if (ret == 0)
 		ret = make_server(t, c);
+	if (ret == 0)
+		growth_begin(&t->growth, t->backend, t->server);
 	if (ret < 0)
 		snprintf(t->task.why, sizeof(t->task.why),
 			 "cannot make the device: %s", strerror(-ret));
@@ -487,6 +491,29 @@ static void free_target(struct target *t)
 	free(t);
 }
 
+static void hold(void *ctx)
+{
+	target_get(ctx);
+}
+
+static void release(void *ctx)
+{
+	target_put(ctx);
+}
+
+static void make_growth(struct target *t)
+{
+	const struct growth_params p = {
+		.tag = t->name,
+		.control = t->p.control,
+		.hold = hold,
+		.release = release,
+		.ctx = t,
+	};
+
+	growth_init(&t->growth, &p);
+}
+
 int target_new(struct target **out, const struct target_params *p)
 {
 	struct target *t = calloc(1, sizeof(*t));
@@ -503,6 +530,7 @@ int target_new(struct target **out, const struct target_params *p)
 		return -ENOMEM;
 	}
 	set_limits(t);
+	make_growth(t);
 	*out = t;
 	return 0;
 }
@@ -559,6 +587,13 @@ void target_counters(const struct target *t, struct counters *sum)
 	memset(sum, 0, sizeof(*sum));
 	if (t->server)
 		server_counters(t->server, sum);
+}
+
+/* Size */
+
+struct growth *target_growth(struct target *t)
+{
+	return &t->growth;
 }
 
 /* Facts */

@@ -8,6 +8,7 @@
 #include "backend/backend.h"
 #include "base/unixsock.h"
 #include "daemon/config.h"
+#include "daemon/growth.h"
 #include "daemon/server.h"
 #include "run/worker.h"
 
@@ -28,7 +29,7 @@
  * once; an offload thread that is stuck with it cleans up when it comes back.
  *
  * A target lives as long as it has users: its owner, a thread that opens it,
- * facts that are collected.
+ * facts that are collected, a look at its storage.
  */
 enum target_state {
 	TARGET_NEW,
@@ -114,6 +115,9 @@ bool target_is_over(const struct target *t);
 const struct limits_rates *target_limits(const struct target *t);
 /* The number of the worker that has its socket and its session. */
 unsigned target_home(const struct target *t);
+
+/* The size of its disk; a look at the storage is a user of the target. */
+struct growth *target_growth(struct target *t);
 
 /* Sum of the counters of all queues, since it was opened. */
 void target_counters(const struct target *t, struct counters *sum);

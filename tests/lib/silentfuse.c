@@ -113,9 +113,14 @@ static int mount_fuse(struct silentfuse *s)
 		       : 0;
 }
 
-int silentfuse_begin(struct silentfuse *s)
+void silentfuse_silence(struct silentfuse *s)
 {
-	char path[64];
+	atomic_store(&s->silent, 1);
+	pthread_join(s->server, NULL);
+}
+
+int silentfuse_mount(struct silentfuse *s)
+{
 	int ret;
 
 	memset(s, 0, sizeof(*s));
@@ -131,13 +136,22 @@ int silentfuse_begin(struct silentfuse *s)
 		rmdir(s->dir);
 		return ret;
 	}
-	snprintf(path, sizeof(path), "%s/file", s->dir);
-	s->file = open(path, O_RDWR | O_CLOEXEC);
+	snprintf(s->path, sizeof(s->path), "%s/file", s->dir);
+	s->file = open(s->path, O_RDWR | O_CLOEXEC);
 	ret = s->file < 0 ? -errno : 0;
-	atomic_store(&s->silent, 1);
-	pthread_join(s->server, NULL);
-	if (ret)
+	if (ret) {
+		silentfuse_silence(s);
 		silentfuse_end(s);
+	}
+	return ret;
+}
+
+int silentfuse_begin(struct silentfuse *s)
+{
+	int ret = silentfuse_mount(s);
+
+	if (!ret)
+		silentfuse_silence(s);
 	return ret;
 }
 

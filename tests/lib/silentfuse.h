@@ -15,6 +15,7 @@ struct silentfuse {
 	int dev;  /* the server's end */
 	int file; /* an open file; copies of it behave alike */
 	char dir[32];
+	char path[64]; /* of the file */
 	pthread_t server;
 	_Atomic int silent;
 };
@@ -24,6 +25,10 @@ struct silentfuse {
  * -errno: -EPERM to all but root.
  */
 int silentfuse_begin(struct silentfuse *s);
+
+/* The same in two steps: in between, files may be opened and looked at. */
+int silentfuse_mount(struct silentfuse *s);
+void silentfuse_silence(struct silentfuse *s);
 
 /* Lets all who wait go on with an error, and closes. */
 void silentfuse_end(struct silentfuse *s);
