@@ -86,6 +86,8 @@ libvringd_a_SOURCES = \
 	src/daemon/config_read.h \
 	src/daemon/control.c \
 	src/daemon/control.h \
+	src/daemon/disconnect.c \
+	src/daemon/disconnect.h \
 	src/daemon/engine.c \
 	src/daemon/engine.h \
 	src/daemon/features.c \

@@ -229,6 +229,7 @@ lint_tests = \
 e2e_tests = \
 	tests/e2e/test-claim-one-daemon.sh \
 	tests/e2e/test-config-is-checked.sh \
+	tests/e2e/test-disconnect.sh \
 	tests/e2e/test-failed-target-is-retried.sh \
 	tests/e2e/test-idle-workers-sleep.sh \
 	tests/e2e/test-killed-clients-leave-nothing.sh \

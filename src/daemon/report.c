@@ -10,6 +10,7 @@
 
 #include "base/counters.h"
 #include "base/log.h"
+#include "daemon/disconnect.h"
 #include "daemon/engine.h"
 #include "daemon/member.h"
 #include "daemon/metrics.h"
@@ -289,6 +290,19 @@ static void report_metrics(void *ctx, const struct command_args *args,
 	begin(ctx, args, reply, make_metrics, 0);
 }
 
+static void report_disconnect(void *ctx, const struct command_args *args,
+			      struct control_reply *reply)
+{
+	const struct report_source *r = ctx;
+	struct target *t = roster_find(r->roster, args->target);
+
+	if (t)
+		disconnect_begin(t, reply);
+	else
+		control_reply_fail(reply, "no target is called %s",
+				   args->target);
+}
+
 /* log-level */
 
 static struct json_object *log_level_now(void)
@@ -366,6 +380,7 @@ const struct control_ops report_ops = {
 	.list = report_list,
 	.show = report_show,
 	.stats = report_stats,
+	.disconnect = report_disconnect,
 	.metrics = report_metrics,
 	.reload = report_reload,
 	.log_level = report_log_level,

@@ -43,6 +43,8 @@ struct server {
 	struct ev_timer pause;		/* accepts nobody meanwhile */
 	struct session *session;
 	struct counters then;		/* when it began */
+	struct counters own;		/* of sessions, read by control */
+	pid_t last_pid;			/* of the last client, or 0 */
 	int held_fd;			/* of a second client, or -1 */
 	unsigned nr_collecting;		/* facts on their way */
 	bool ended;			/* the session is over */
@@ -197,6 +199,18 @@ static const struct session_ops server_session_ops = {
 	.ended = session_ended,
 };
 
+/* Who comes again was cut off, or lost us, or was restarted within. */
+static void count_session(struct server *s)
+{
+	struct session_facts f;
+
+	session_facts(s->session, &f);
+	counters_add(&s->own.sessions, 1);
+	if (f.pid == s->last_pid)
+		counters_add(&s->own.reconnects, 1);
+	s->last_pid = f.pid;
+}
+
 static void begin_session(struct server *s, int fd)
 {
 	struct session_params p = {
@@ -208,6 +222,7 @@ static void begin_session(struct server *s, int fd)
 		.nr_queues = s->p.nr_queues,
 		.max_queue_size = s->p.max_queue_size,
 		.memory_files = s->p.memory_files,
+		.counters = &s->own,
 	};
 	int ret = session_new(&s->session, &p);
 
@@ -223,6 +238,8 @@ static void begin_session(struct server *s, int fd)
 		session_free(s->session);
 		s->session = NULL;
 	}
+	if (s->session)
+		count_session(s);
 	set_connected(s, s->session);
 }
 
@@ -491,6 +508,7 @@ bool server_is_over(const struct server *s)
 void server_counters(const struct server *s, struct counters *sum)
 {
 	loans_counters(s->loans, sum);
+	counters_sum(sum, &s->own);
 }
 
 /* Growth */
@@ -640,4 +658,40 @@ void server_facts_fini(struct server_facts *f)
 	free(f->regions);
 	f->regions = NULL;
 	f->nr_regions = 0;
+}
+
+/* Cutting a client off */
+
+static void tell_cut(struct mail *m)
+{
+	struct server_cut *c = container_of(m, struct server_cut, mail);
+
+	c->done(c);
+}
+
+static void deliver_cut(struct mail *m)
+{
+	struct server_cut *c = container_of(m, struct server_cut, mail);
+	struct server *s = c->server;
+	struct session_facts f;
+
+	if (is_served(s)) {
+		session_facts(s->session, &f);
+		c->was_cut = true;
+		c->pid = f.pid;
+		c->uid = f.uid;
+		c->gid = f.gid;
+		session_close(s->session, SESSION_CUT,
+			      "the administrator wants it");
+	}
+	c->mail.deliver = tell_cut;
+	mailbox_post(s->p.control, &c->mail);
+}
+
+void server_disconnect(struct server *s, struct server_cut *c,
+		       void (*done)(struct server_cut *c))
+{
+	*c = (struct server_cut){.server = s, .done = done};
+	c->mail.deliver = deliver_cut;
+	worker_post(s->home, &c->mail);
 }

@@ -87,7 +87,7 @@ void server_retire(struct server *s, enum server_retire how);
 bool server_is_connected(const struct server *s);
 bool server_is_over(const struct server *s);
 
-/* Sum of the counters of all queues, since the start. */
+/* Sum of the counters of all queues and of the sessions, since the start. */
 void server_counters(const struct server *s, struct counters *sum);
 
 /* A backend has grown: what the home did about it. */
@@ -148,3 +148,24 @@ struct server_facts {
 void server_collect(struct server *s, struct server_facts *f,
 		    void (*done)(struct server_facts *f));
 void server_facts_fini(struct server_facts *f);
+
+/* Who was cut off, if anybody was. */
+struct server_cut {
+	bool was_cut;
+	pid_t pid;
+	uid_t uid;
+	gid_t gid;
+
+	/* private to server.c */
+	struct server *server;
+	struct mail mail;
+	void (*done)(struct server_cut *c);
+};
+
+/*
+ * Cut the client off; the next one is welcome, be it the same.  @c is busy
+ * until done(@c) is called on the control thread, never inside this call.  The
+ * server must not be freed meanwhile, closed or not.
+ */
+void server_disconnect(struct server *s, struct server_cut *c,
+		       void (*done)(struct server_cut *c));

@@ -204,8 +204,7 @@ struct json_object *show_make(const struct survey *s)
 	member_str(o, "name", c->name);
 	member_str(o, "device", "blk");
 	member_str(o, "state", survey_state(f));
-	member_text(o, "reason",
-		    *f->served.reason ? f->served.reason : f->reason);
+	member_text(o, "reason", f->reason);
 	member_str(o, "socket", c->socket);
 	member_str(o, "serial", c->serial);
 	member_u64(o, "queues_max", c->queues);

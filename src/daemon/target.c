@@ -630,3 +630,28 @@ void target_facts_fini(struct target_facts *f)
 	target_put(f->target);
 	f->target = NULL;
 }
+
+/* Cutting a client off */
+
+static void cut_done(struct server_cut *s)
+{
+	struct target_cut *c = container_of(s, struct target_cut, peer);
+
+	c->done(c);
+}
+
+void target_cut(struct target *t, struct target_cut *c,
+		void (*done)(struct target_cut *c))
+{
+	*c = (struct target_cut){.target = target_get(t), .done = done};
+	if (t->backend)
+		server_disconnect(t->server, &c->peer, cut_done);
+	else
+		done(c);
+}
+
+void target_cut_fini(struct target_cut *c)
+{
+	target_put(c->target);
+	c->target = NULL;
+}

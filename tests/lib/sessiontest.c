@@ -177,6 +177,7 @@ static void open_session(void *arg)
 		.device = a->t->device,
 		.nr_queues = a->t->nr_queues,
 		.max_queue_size = 256,
+		.counters = &a->t->counters,
 	};
 
 	a->err = session_new(&a->t->session, &p);

@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 
+#include "base/counters.h"
 #include "frontend.h"
 #include "vhost/link.h"
 #include "vhost/session.h"
@@ -45,6 +46,7 @@ struct sessiontest {
 	struct session *session; /* home only; NULL when ended */
 	struct frontend vmm;
 	uint8_t config[256];
+	struct counters counters; /* of the session; home only */
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	struct sessiontest_seen seen;

@@ -176,6 +176,8 @@ static bool is_closing(const struct sessiontest_seen *seen)
 }
 
 /* Send @send bytes of @b and leave. */
+static uint64_t refused;
+
 static struct sessiontest_seen leave_after(const struct bytes *b, size_t send)
 {
 	struct sessiontest other = {0};
@@ -188,6 +190,7 @@ static struct sessiontest_seen leave_after(const struct bytes *b, size_t send)
 	sessiontest_wait(&other, is_closing);
 	seen = sessiontest_look(&other);
 	sessiontest_leave(&other);
+	refused = other.counters.protocol_errors;
 	return seen;
 }
 
@@ -206,6 +209,7 @@ Test(link, tells_why_a_session_ends)
 	seen = leave_after(&owner, 5);
 	cr_assert_eq(seen.how, SESSION_LEFT);
 	cr_assert_str_eq(seen.why, "in the middle of a message");
+	cr_assert_eq(refused, 0);
 	seen = leave_after(&bad, length(&bad));
 	cr_assert_eq(seen.how, SESSION_CUT);
 	cr_assert_str_eq(seen.why, "SET_FEATURES refused: feature bit 63 was "
@@ -214,6 +218,7 @@ Test(link, tells_why_a_session_ends)
 	cr_assert_eq(seen.how, SESSION_CUT);
 	cr_assert_str_eq(seen.why, "unknown message refused: version 3 of the "
 				   "protocol, only 1 is known");
+	cr_assert_eq(refused, 1);
 	sessiontest_close(&t);
 }
 
