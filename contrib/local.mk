@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 EXTRA_DIST += \
 	contrib/apparmor/libvirt-qemu \
+	contrib/bench/limits \
 	contrib/check-all \
 	contrib/debian/README.Debian \
 	contrib/debian/build \
