@@ -76,7 +76,10 @@ static struct config *load(const struct options *o)
 		ret = config_disks_check(config, &errs);
 	if (ret == 0 && o->check)
 		ret = config_disks_warn(config, &errs);
-	config_errors_print(&errs, stderr);
+	if (o->check || o->print)
+		config_errors_print(&errs, stderr);
+	else
+		config_errors_log(&errs, "vringd");
 	config_errors_fini(&errs);
 	return ret < 0 ? NULL : config;
 }
@@ -88,7 +91,7 @@ static struct config *load_last_good(const struct options *o)
 	struct config *config = NULL;
 	int ret = lastgood_load(&config, &errs);
 
-	config_errors_print(&errs, stderr);
+	config_errors_log(&errs, "vringd");
 	config_errors_fini(&errs);
 	if (ret < 0)
 		return NULL;
@@ -399,10 +402,14 @@ static void stop(struct daemon *d)
 
 static int run(struct daemon *d)
 {
-	if (start(d) < 0)
+	int ret = start(d);
+
+	if (ret < 0) {
+		log_err("vringd", "cannot start: %s", strerror(-ret));
 		d->status = EXIT_FAILURE;
-	else
+	} else {
 		ev_run(d->loop, 0);
+	}
 	/* Not after a crash: whoever starts us then will look for it. */
 	if (d->stopping)
 		lastgood_remove();

@@ -6,6 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
+
+#define LOGGED 20 /* at most */
+
 void config_errors_add(struct config_errors *errs, bool warning,
 		       struct config_place place, const char *fmt, ...)
 {
@@ -96,6 +100,22 @@ void config_errors_print(const struct config_errors *errs, FILE *out)
 	}
 	if (lost)
 		fprintf(out, "and %zu more\n", lost);
+}
+
+void config_errors_log(const struct config_errors *errs, const char *tag)
+{
+	char line[CONFIG_ERRORS_LINE];
+
+	for (size_t i = 0; i < errs->nr && i < LOGGED; i++) {
+		config_errors_line(&errs->list[i], line, sizeof(line));
+		if (errs->list[i].warning)
+			log_warn(tag, "configuration is doubtful: %s", line);
+		else
+			log_err(tag, "configuration is wrong: %s", line);
+	}
+	if (errs->nr > LOGGED)
+		log_err(tag, "configuration has more errors: vringd --check "
+			     "prints them all");
 }
 
 void config_errors_fini(struct config_errors *errs)

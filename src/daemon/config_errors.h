@@ -70,5 +70,13 @@ void config_errors_print(const struct config_errors *errs, FILE *out);
  */
 void config_errors_line(const struct config_error *e, char *buf, size_t size);
 
+/*
+ * Logs them, the first twenty at most: an error as err, a warning as warn.
+ * @tag is ours.
+ *
+ * Any thread that owns @errs.
+ */
+void config_errors_log(const struct config_errors *errs, const char *tag);
+
 /* Frees what @errs holds and empties it.  Any thread that owns @errs. */
 void config_errors_fini(struct config_errors *errs);

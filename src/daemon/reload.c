@@ -17,7 +17,6 @@
 #define TAG "vringd/reload"
 
 /* Errors of one file that go to the log; the answer has them all. */
-#define LOGGED_ERRORS 20
 
 enum {
 	STATUS_DONE,
@@ -59,22 +58,6 @@ static struct request *first_request(struct reload *r)
 }
 
 /* The log */
-
-static void log_errors(const struct reload *r)
-{
-	unsigned said = 0;
-
-	for (size_t i = 0; i < r->errs.nr && said < LOGGED_ERRORS; i++) {
-		char line[CONFIG_ERRORS_LINE];
-
-		config_errors_line(&r->errs.list[i], line, sizeof(line));
-		if (r->errs.list[i].warning)
-			log_warn(TAG, "configuration is doubtful: %s", line);
-		else
-			log_err(TAG, "configuration is wrong: %s", line);
-		said++;
-	}
-}
 
 static void log_change(const struct plan_change *ch)
 {
@@ -345,7 +328,7 @@ static void refuse(struct reload *r, int ret)
 	if (!r->errs.nr_errors)
 		config_errors_add(&r->errs, false, file, "%s", strerror(-ret));
 	if (!first_request(r)->dry_run) {
-		log_errors(r);
+		config_errors_log(&r->errs, TAG);
 		log_event(LOG_RELOAD_REFUSED, TAG,
 			  "nothing changed errors=%u file=%s",
 			  r->errs.nr_errors, r->p.path);
@@ -357,7 +340,7 @@ static void refuse(struct reload *r, int ret)
 static void carry_out(struct reload *r, bool dry_run)
 {
 	if (!dry_run)
-		log_errors(r);
+		config_errors_log(&r->errs, TAG);
 
 	int ret = roster_plan(r->p.roster, r->p.config, r->loaded, &r->plan);
 

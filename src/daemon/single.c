@@ -168,7 +168,8 @@ static void stop_signal(struct ev_loop *loop, struct ev_signal *w, int revents)
 
 	(void)loop;
 	(void)revents;
-	log_event(LOG_STOPPING, "vringd", "stopping signal=%d", w->signum);
+	log_event(LOG_STOPPING, "vringd", "stopping: SIG%s",
+		  sigabbrev_np(w->signum));
 	end(s, EXIT_SUCCESS);
 }
 

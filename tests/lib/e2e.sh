@@ -241,8 +241,8 @@ daemon_is_clean()
 }
 
 # lines_are_right REGEX: looks at those lines of the log that match: time,
-# level, tag, what happened, facts, and after a colon the reason.  Prints what
-# is wrong; traces may say what they like.
+# level, tag, what happened.  Prints what is wrong; traces may say what they
+# like, and check-log looks at the rest.
 lines_are_right()
 {
 	LC_ALL=C awk -v which="$1" '
@@ -261,13 +261,6 @@ lines_are_right()
 			 rest))
 			say("no tag")
 		if (rest !~ /^[a-z]/) say("not in lower case")
-		sub(/: .*/, "", rest)
-		if (match(rest, / [a-z][a-z0-9-]*=/)) {
-			nr = split(substr(rest, RSTART + 1), word, " ")
-			for (i = 1; i <= nr; i++)
-				if (word[i] !~ /^[a-z][a-z0-9-]*=/)
-					say("words behind a fact")
-		}
 	}
 	END { exit bad }' "$daemon_log"
 }
