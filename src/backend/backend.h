@@ -40,6 +40,7 @@ enum backend_direct {
 };
 
 struct backend_params {
+	const char *tag;	/* of the target, for the log; NULL: the path */
 	const char *kind;	/* "file", "mem", "null" */
 	const char *path;	/* file */
 	uint64_t size;		/* mem, null: bytes */

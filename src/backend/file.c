@@ -92,26 +92,32 @@ fail:
 }
 
 /* Never acted on: a guest writes there what it likes. */
-static void warn_of_format(const struct file_backend *f)
+static void warn_of_format(const struct file_backend *f,
+			   const struct backend_params *p)
 {
 	char head[MAGIC_LEN];
 	ssize_t n = pread(f->look_fd, head, sizeof(head), 0);
 	const char *format = n > 0 ? magic_name(head, (size_t)n) : NULL;
 
 	if (format)
-		log_warn(f->backend.name,
-			 "looks like %s, but is served as it is, raw", format);
+		log_warn(p->tag,
+			 "backend is served as it is, raw path=%s: it looks "
+			 "like %s",
+			 p->path, format);
 }
 
-static int open_file(struct backend **out, const struct backend_params *p,
+static int open_file(struct backend **out, const struct backend_params *given,
 		     char *err, size_t err_len)
 {
+	struct backend_params params = *given, *p = &params;
 	struct file_backend *f = calloc(1, sizeof(*f));
 	int ret;
 
 	snprintf(err, err_len, "%s", strerror(ENOMEM));
 	if (!f)
 		return -ENOMEM;
+	if (!p->tag)
+		p->tag = p->path;
 	f->look_fd = -1;
 	f->fd = -1;
 	f->backend.info.read_only = p->read_only;
@@ -128,7 +134,7 @@ static int open_file(struct backend **out, const struct backend_params *p,
 	ret = file_probe(f, p, err, err_len);
 	if (ret)
 		goto fail;
-	warn_of_format(f);
+	warn_of_format(f, p);
 	*out = &f->backend;
 	return 0;
 fail:

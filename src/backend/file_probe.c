@@ -137,8 +137,10 @@ static int choose_direct(struct file_backend *f, const struct backend_params *p,
 	}
 	if (ret == -EINVAL) {
 		if (p->direct == BACKEND_DIRECT_AUTO)
-			log_info(f->backend.name, "no direct I/O here, using "
-						  "the page cache");
+			log_info(p->tag,
+				 "page cache is used path=%s: no direct I/O "
+				 "there",
+				 p->path);
 		ret = try_open_buffered(f);
 	}
 	if (ret)
@@ -231,8 +233,8 @@ static int set_blocks(struct file_backend *f, const struct backend_params *p,
 	return 0;
 }
 
-static int set_size(struct file_backend *f, uint64_t size, char *err,
-		    size_t err_len)
+static int set_size(struct file_backend *f, const struct backend_params *p,
+		    uint64_t size, char *err, size_t err_len)
 {
 	struct backend_info *info = &f->backend.info;
 
@@ -242,11 +244,11 @@ static int set_size(struct file_backend *f, uint64_t size, char *err,
 		return -EINVAL;
 	}
 	if (info->size != size)
-		log_warn(f->backend.name,
-			 "the last %llu bytes are no whole block and not "
-			 "served size=%llu block-size=%u",
-			 (unsigned long long)(size - info->size),
-			 (unsigned long long)size, info->block_size);
+		log_warn(p->tag,
+			 "end is not served path=%s size=%llu block-size=%u: "
+			 "the last %llu bytes are no whole block",
+			 p->path, (unsigned long long)size, info->block_size,
+			 (unsigned long long)(size - info->size));
 	return 0;
 }
 
@@ -281,5 +283,5 @@ int file_probe(struct file_backend *f, const struct backend_params *p,
 	info->can_unmap &= p->discard && !p->read_only;
 	info->max_discard = MAX_DISCARD;
 	info->max_write_zeroes = MAX_WRITE_ZEROES;
-	return set_size(f, size, err, err_len);
+	return set_size(f, p, size, err, err_len);
 }

@@ -108,6 +108,7 @@ static struct backend_params backend_params_of(const struct config_target *c)
 	};
 
 	return (struct backend_params){
+		.tag = c->name,
 		.kind = kinds[c->backend.kind],
 		.path = c->backend.path,
 		.size = c->backend.size,
