@@ -238,8 +238,9 @@ e2e_tests = \
 	tests/e2e/test-limits-two-workers.sh \
 	tests/e2e/test-limits-wake-nobody-when-idle.sh \
 	tests/e2e/test-limits.sh \
-	tests/e2e/test-log-level.sh \
 	tests/e2e/test-log-flood.sh \
+	tests/e2e/test-log-journal.sh \
+	tests/e2e/test-log-level.sh \
 	tests/e2e/test-log-lines.sh \
 	tests/e2e/test-log-where-nobody-reads.sh \
 	tests/e2e/test-metrics.sh \
