@@ -229,6 +229,20 @@ static void warn_of_access(const struct config_target *t,
 				  t->index, why.text);
 }
 
+static void warn_of_control(const struct config *c, struct config_errors *errs)
+{
+	struct config_place whole_file = {.file = c->files[0]};
+	struct unixsock_access access;
+	struct unixsock_why why = {""};
+
+	if (unixsock_access_find(&access, NULL, c->control_group,
+				 c->control_mode, &why))
+		config_errors_add(errs, true, whole_file,
+				  "control.group: %s; the program would not "
+				  "start",
+				  why.text);
+}
+
 int config_disks_warn(const struct config *c, struct config_errors *errs)
 {
 	struct disks d;
@@ -239,6 +253,7 @@ int config_disks_warn(const struct config *c, struct config_errors *errs)
 			     errs);
 	for (unsigned i = 0; i < c->nr_targets; i++)
 		warn_of_access(&c->targets[i], errs);
+	warn_of_control(c, errs);
 	forget_disks(&d);
 	config_errors_sort(errs, c->files[0]);
 	return ret;

@@ -243,6 +243,7 @@ Test(config_disks, are_warned_of_when_nobody_can_connect)
 {
 	static const char text[] =
 		"socket-group: no-such-group\n"
+		"control: {group: nor-this}\n"
 		"targets:\n"
 		"- {name: x, backend: {kind: mem, size: 1MiB}}\n"
 		"- {name: y, backend: {kind: mem, size: 1MiB},"
@@ -251,7 +252,9 @@ Test(config_disks, are_warned_of_when_nobody_can_connect)
 
 	cr_assert_eq(config_parse("f", text, strlen(text), &c, &errs), 0);
 	cr_assert_eq(config_disks_warn(c, &errs), 0);
-	expect_said("f:3:3: warning: targets[0].socket: no group named "
+	expect_said("f: warning: control.group: no group named nor-this; the "
+		    "program would not start\n"
+		    "f:4:3: warning: targets[0].socket: no group named "
 		    "no-such-group; the target would fail until that "
 		    "changes\n");
 	config_put(c);
