@@ -31,7 +31,11 @@ struct server {
 	struct mail news_mail;
 	enum server_retire how;
 	enum server_answer answer;
+	unsigned closed_after;		/* so many requests to retire */
 	atomic_bool news_posted;
+
+	/* control's */
+	unsigned nr_asked;		/* requests to retire */
 
 	/* the home's, read by control */
 	atomic_bool connected;
@@ -46,6 +50,7 @@ struct server {
 	struct counters own;		/* of sessions, read by control */
 	pid_t last_pid;			/* of the last client, or 0 */
 	int held_fd;			/* of a second client, or -1 */
+	unsigned nr_heard;		/* requests to retire */
 	unsigned nr_collecting;		/* facts on their way */
 	bool ended;			/* the session is over */
 	bool closing;			/* nobody is served after this one */
@@ -93,7 +98,9 @@ static void tell_closed(struct mail *m)
 {
 	struct server *s = container_of(m, struct server, closed_mail);
 
-	s->p.answered(s->p.ctx, SERVER_CLOSED);
+	/* A request that met it on the way has an answer of its own. */
+	if (s->closed_after == s->nr_asked)
+		s->p.answered(s->p.ctx, SERVER_CLOSED);
 }
 
 /* Sessions */
@@ -361,6 +368,7 @@ static void finish_close(struct server *s)
 {
 	s->closing = false;
 	s->closed = true;
+	s->closed_after = s->nr_heard;
 	s->closed_mail.deliver = tell_closed;
 	mailbox_post(s->p.control, &s->closed_mail);
 }
@@ -430,6 +438,12 @@ static void cut_off(struct server *s)
 static void deliver_retire(struct mail *m)
 {
 	struct server *s = container_of(m, struct server, retire_mail);
+
+	s->nr_heard++;
+	if (s->closed) {
+		answer_retire(s, SERVER_CLOSED);
+		return;
+	}
 	if (s->how == SERVER_IF_FREE && (is_served(s) || s->held_fd >= 0)) {
 		answer_retire(s, SERVER_BUSY);
 		return;
@@ -448,6 +462,7 @@ static void deliver_retire(struct mail *m)
 void server_retire(struct server *s, enum server_retire how)
 {
 	s->how = how;
+	s->nr_asked++;
 	s->retire_mail.deliver = deliver_retire;
 	worker_post(s->home, &s->retire_mail);
 }

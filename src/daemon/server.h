@@ -34,8 +34,9 @@
  * that is left to do is to retire it.
  *
  * LINGERS is also answered where only the requests of a client that has left
- * are not over.  CUT may follow LINGERS and BUSY.  After CLOSED the home has
- * nothing of it any more.
+ * are not over.  CUT may follow LINGERS and BUSY, also just when the client
+ * leaves by itself.  CLOSED is answered once, whatever was asked meanwhile, and
+ * the home has nothing of it any more.
  */
 enum server_retire {
 	SERVER_CUT,

@@ -287,6 +287,7 @@ static void server_answered(void *ctx, enum server_answer answer)
 {
 	struct target *t = ctx;
 
+	assert(t->state == TARGET_RETIRING || t->state == TARGET_LINGERING);
 	switch (answer) {
 	case SERVER_BUSY:
 		t->state = TARGET_OPEN;

@@ -294,6 +294,34 @@ Test(roster, lets_a_removed_target_linger)
 	cr_expect_eq(roster_nr(roster), 2);
 }
 
+Test(roster, cuts_off_a_client_that_is_just_leaving)
+{
+	/* Both answers of a home: still serving, and over meanwhile. */
+	for (unsigned i = 0; i < 20; i++) {
+		struct frontend f;
+		struct target *t;
+
+		apply(MEM("a", "") MEM("b", ""));
+		connect_to(&f, "a.sock");
+		t = target_get(roster_find(roster, "a"));
+		apply(MEM("b", ""));
+		cr_assert_eq(target_state(t), TARGET_LINGERING);
+		frontend_close(&f);
+		/* The home says that it is over, and we do not listen. */
+		while (i % 2 && target_is_connected(t))
+			usleep(100);
+		usleep(i % 2 ? 2000 : 0);
+		target_retire(t, SERVER_CUT);
+		run_until_state("a", TARGET_CLOSED);
+		/* It is said once. */
+		usleep(1000);
+		ev_run(rig.loop, EVRUN_NOWAIT);
+		cr_expect_eq(target_state(t), TARGET_CLOSED);
+		cr_expect_eq(roster_nr(roster), 1);
+		target_put(t);
+	}
+}
+
 Test(roster, keeps_the_claim_of_a_target_that_lingers)
 {
 	struct frontend f;
