@@ -27,15 +27,20 @@ finds()
 	wait_until "journalctl $*: $1" found "$@"
 }
 
-# daemon_spawn_in_journal: as a service, whose stderr systemd connects to the
+# service COMMAND...: as a service, whose stderr systemd connects to the
 # journal.  It sets $JOURNAL_STREAM, as newer versions of systemd-cat do.
-daemon_spawn_in_journal()
+service()
 {
 	# shellcheck disable=SC2016
-	setpriv --pdeathsig KILL systemd-cat sh -c '
+	exec setpriv --pdeathsig KILL systemd-cat sh -c '
 		JOURNAL_STREAM=$(stat -L -c %d:%i /proc/self/fd/2)
 		export JOURNAL_STREAM
-		exec "$@"' sh "$VRINGD" -c "$T/vringd.yaml" &
+		exec "$@"' sh "$@"
+}
+
+daemon_spawn_in_journal()
+{
+	service "$VRINGD" -c "$T/vringd.yaml" &
 	daemon_pid=$!
 	wait_until "it listens" is_listening "$control"
 }
@@ -77,7 +82,8 @@ finds '^vm1: client left' MESSAGE_ID=$left
 finds '^vm1/q0: broken' TARGET=vm1 QUEUE=0 PRIORITY=4
 rude garbage
 finds '^vm1: client cut off' -p warning TARGET=vm1
-! found . VRINGD_FORGED=1 || fail "a client made a field"
+finds 'process=rude' VRINGD_PROCESS='rude??1??pid?7'
+! found . PEER_PID=7 || fail "a client made a field"
 nr=$(journalctl -q -o cat TARGET=vm1 | grep -c ^vm1)
 [ "$(journalctl -q -o cat _PID=$daemon_pid | grep -c '^vm1')" = "$nr" ] ||
 	fail "a line of vm1 lacks its target"
@@ -92,6 +98,11 @@ nr=$(journalctl --root="$T/root" --list-catalog | wc -l)
 	fail "the catalog has $nr entries"
 journalctl --root="$T/root" --dump-catalog $left | grep -q "^Subject: .*left" ||
 	fail "the catalog does not know who left"
+
+# Why a service did not start.
+echo "targets: [{name: vm1}]" >"$T/bad.yaml"
+(service "$VRINGD" -c "$T/bad.yaml") && fail "it takes a wrong configuration"
+finds "bad.yaml:1:11: targets\[0\].backend: a backend is needed" -p err
 
 # Without the socket, lines take the stream.
 daemon_end

@@ -32,7 +32,8 @@ for deed in leave half garbage no-memory many-queues feature broken-ring; do
 done
 who="pid=[0-9]+ requests=0 errors=0"
 wait_until "the last one is gone" is_said 7 "vm1: client (left|cut off)"
-says 7 "info  vm1: client connected pid=[0-9]+ uid=$(id -u)( process=[^ ]+)?"
+says 7 "info  vm1: client connected pid=[0-9]+ uid=$(id -u)\
+( process=rude\?\?1\?\?pid\?7)?"
 says 3 "info  vm1: client left $who: it closed the connection"
 says 1 "info  vm1: client left $who: in the middle of a message"
 says 3 "warn  vm1: client cut off $who: .* refused: .*"

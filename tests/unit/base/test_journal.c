@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* base/journal: the fields of a line. */
 #include <criterion/criterion.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/journal.h"
+#include "base/printable.h"
 #include "base/util.h"
 
 /* The line that log.c would make of it. */
@@ -102,6 +104,46 @@ Test(journal, gives_each_line_what_every_line_has)
 			      "SYSLOG_IDENTIFIER=vringd\n"
 			      "MESSAGE=vringd: x\n"
 			      "MESSAGE_ID=0123456789abcdef0123456789abcdef\n");
+}
+
+/* Is it a field, of a name that may come from a fact or a reason? */
+static bool is_derived(const char *field)
+{
+	static const char *const begins[] = {"VRINGD_", "PEER_PID=",
+					     "PEER_UID=", "ERRNO=",
+					     "VHOST_USER_MESSAGE="};
+	size_t n = strspn(field, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
+
+	for (size_t i = 0; i < ARRAY_SIZE(begins); i++)
+		if (!strncmp(field, begins[i], strlen(begins[i])))
+			return field[n] == '=' && n <= 64;
+	return false;
+}
+
+Test(journal, lets_no_text_forge_a_field)
+{
+	static const char *const pieces[] = {
+		" ", "=", ": ", "\n", "a", "Z", "pid", " pid=", "\377", "-",
+		" uid=1", "TARGET=x", "\nTARGET=x", "\303\244", "_", "9",
+		" target=x", "\001",
+	};
+	unsigned seed = 1;
+
+	for (int round = 0; round < 20000; round++) {
+		char said[200] = "";
+
+		for (int i = 0; i < 12; i++) {
+			seed = seed * 1103515245 + 12345;
+			strcat(said, pieces[(seed >> 16) % ARRAY_SIZE(pieces)]);
+		}
+		printable_text(said, strlen(said));
+
+		const char *rest = fields_of("", "vm1", said);
+
+		cr_assert_eq(strncmp(rest, "TARGET=vm1\n", 11), 0, "%s", rest);
+		for (rest += 11; *rest; rest = strchr(rest, '\n') + 1)
+			cr_assert(is_derived(rest), "%s: %s", said, rest);
+	}
 }
 
 /* Each line is a field, whatever there was too much of. */

@@ -487,3 +487,14 @@ Test(unixsock, adopts_nothing_else)
 	close(inet);
 	close(file);
 }
+
+Test(unixsock, knows_the_name_of_a_process_and_makes_it_one_word)
+{
+	char name[UNIXSOCK_PROCESS_MAX];
+
+	cr_assert_eq(prctl(PR_SET_NAME, "a b=1: c"), 0);
+	unixsock_process(getpid(), name);
+	cr_assert_str_eq(name, "a?b?1??c");
+	unixsock_process(-1, name);
+	cr_assert_str_eq(name, "");
+}
