@@ -381,8 +381,15 @@ static void stop(struct daemon *d)
 	for (unsigned i = 0; i < d->nr_workers && d->workers; i++)
 		if (d->workers[i])
 			worker_stop(d->workers[i]);
-	/* Threads that open a target give back what they have by mail. */
-	offload_stop(1000);
+	/*
+	 * Threads that open a target give back what they have by mail.  One
+	 * that is stuck may do so later: then all must stay as it is.
+	 */
+	if (offload_stop(1000) < 0) {
+		log_warn("vringd", "leaving storage that does not answer");
+		logwriter_stop(&d->log);
+		_exit(d->status);
+	}
 	if (d->loop)
 		mailbox_deliver(&d->mailbox);
 	reload_free(d->reload);

@@ -210,7 +210,8 @@ check-fuzz: $(fuzzers)
 EXTRA_DIST += \
 	tests/lib/check-metrics \
 	tests/lib/e2e.sh \
-	tests/lib/rude-client
+	tests/lib/rude-client \
+	tests/lib/silentmount.py
 
 lint_tests = \
 	tests/lint/check-discovery \
@@ -230,6 +231,7 @@ e2e_tests = \
 	tests/e2e/test-claim-one-daemon.sh \
 	tests/e2e/test-config-is-checked.sh \
 	tests/e2e/test-disconnect.sh \
+	tests/e2e/test-dead-storage.sh \
 	tests/e2e/test-failed-target-is-retried.sh \
 	tests/e2e/test-idle-workers-sleep.sh \
 	tests/e2e/test-killed-clients-leave-nothing.sh \

@@ -162,6 +162,14 @@ static void start_retry(struct roster *r)
 		ev_timer_again(r->p.loop, &r->retry);
 }
 
+#define NO_ANSWER "its storage does not answer"
+
+static void note_failed(struct plan_change *ch, const char *why)
+{
+	ch->outcome = PLAN_FAILED;
+	snprintf(ch->why, sizeof(ch->why), "%s", why);
+}
+
 static void note_outcome(struct entry *e)
 {
 	struct plan_change *ch = e->change;
@@ -177,19 +185,14 @@ static void note_outcome(struct entry *e)
 		break;
 	case TARGET_OPEN:
 	case TARGET_FAILED:
+		ch->outcome = PLAN_OK;
+		ch->why[0] = '\0';
+		if (*target_reason(e->target))
+			note_failed(ch, target_reason(e->target));
+		break;
 	case TARGET_OPENING:
 	case TARGET_NEW:
-		ch->outcome = PLAN_OK;
-		if (target_state(e->target) != TARGET_OPEN)
-			snprintf(ch->why, sizeof(ch->why),
-				 "its storage does not answer");
-		else
-			ch->why[0] = '\0';
-		if (*target_reason(e->target))
-			snprintf(ch->why, sizeof(ch->why), "%s",
-				 target_reason(e->target));
-		if (ch->why[0])
-			ch->outcome = PLAN_FAILED;
+		note_failed(ch, NO_ANSWER);
 		break;
 	case TARGET_CLOSED:
 		break;
@@ -398,6 +401,9 @@ static void update(struct entry *e, struct config *c, struct plan_change *ch)
 	if (target_state(t) == TARGET_FAILED ||
 	    (target_state(t) == TARGET_OPEN && target_is_busy(t)))
 		expect_change(e, ch);
+	/* Whoever opens it now has waited for longer than we would. */
+	if (target_state(t) == TARGET_OPENING)
+		note_failed(ch, NO_ANSWER);
 }
 
 static void carry_out(struct entry *e, struct config *c, struct plan_change *ch)

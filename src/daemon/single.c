@@ -257,7 +257,12 @@ static void stop(struct single *s)
 {
 	if (s->worker)
 		worker_stop(s->worker);
-	offload_stop(1000);
+	/* A thread that is stuck may yet come back to what is here. */
+	if (offload_stop(1000) < 0) {
+		log_warn("vringd", "leaving storage that does not answer");
+		logwriter_stop(&s->log);
+		_exit(s->status);
+	}
 	if (s->loop)
 		mailbox_deliver(&s->mailbox);
 	target_put(s->target);
