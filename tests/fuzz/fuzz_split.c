@@ -148,6 +148,23 @@ static unsigned answer(unsigned nr_held)
 	return 0;
 }
 
+static int pop(struct chain *c, unsigned flags)
+{
+	*c = (struct chain){ .iov = own, .max_iov = OWN_IOV,
+			     .spare = flags & NO_SPARE ? NULL : spare };
+	return split_pop(&r, c);
+}
+
+/* What was taken can be put back, and is there again. */
+static void pop_once_more(struct chain *c, unsigned flags)
+{
+	unsigned head = c->id;
+
+	split_unpop(&r, c);
+	expect(split_has_work(&r));
+	expect(pop(c, flags) == 1 && c->id == head);
+}
+
 static void serve(unsigned flags)
 {
 	unsigned nr_held = 0;
@@ -155,16 +172,14 @@ static void serve(unsigned flags)
 	split_disarm(&r);
 	for (unsigned n = 0; n < MAX_POPS; n++) {
 		struct chain *c = &held[nr_held];
-
-		*c = (struct chain){ .iov = own, .max_iov = OWN_IOV,
-				     .spare = flags & NO_SPARE ? NULL :
-								 spare };
-		int got = split_pop(&r, c);
+		int got = pop(c, flags);
 
 		expect(got == 1 || got == 0 || got == -EPROTO);
 		expect(got >= 0 || r.why[0]);
 		if (got != 1)
 			break;
+		if (n % 2)
+			pop_once_more(c, flags);
 		check_chain(c);
 		/* No head is in flight twice, so there is always a place. */
 		expect(++nr_held <= rm.size);
