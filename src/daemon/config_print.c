@@ -117,8 +117,8 @@ static void print_section_help(const struct config_key *key, FILE *out)
 		[CONFIG_FORM_MAP] = "a mapping",
 		[CONFIG_FORM_LIST] = "a list of mappings",
 		[CONFIG_FORM_MAP_OR_PATH] = "a mapping or a path",
-		[CONFIG_FORM_FILES] = "a file, a pattern such as "
-				      "conf.d/*.yaml, or a list of them",
+		[CONFIG_FORM_FILES] = ("a file, a pattern such as "
+				       "conf.d/*.yaml, or a list of them"),
 	};
 
 	fprintf(out, "    %s\n    %s\n", key->help, forms[key->form]);

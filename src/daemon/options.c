@@ -220,7 +220,7 @@ static bool asks_for_capabilities(char **argv)
 bool options_parse(struct options *o, int argc, char **argv, int *status)
 {
 	char letters[2 * ROWS + 1] = "";
-	struct option names[ROWS + 1] = {{NULL}};
+	struct option names[ROWS + 1] = {0};
 	int letter;
 
 	*o = (struct options){.config = NULL};
