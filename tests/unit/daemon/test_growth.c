@@ -15,7 +15,7 @@
 #include "silentfuse.h"
 #include "testtarget.h"
 
-#define MIB (1 << 20)
+#define MIB UINT64_C(1048576)
 
 static struct testtarget t;
 static char path[128];
