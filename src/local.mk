@@ -67,6 +67,9 @@ libvringd_a_SOURCES = \
 	src/ctl/print.c \
 	src/ctl/print.h \
 	src/daemon/aliases.def \
+	src/daemon/client.c \
+	src/daemon/client.h \
+	src/daemon/clients.def \
 	src/daemon/command.c \
 	src/daemon/command.h \
 	src/daemon/commands.def \

@@ -99,6 +99,7 @@ unit_tests_SOURCES = \
 	tests/unit/daemon/test_attacks_ring.c \
 	tests/unit/daemon/test_attacks_setup.c \
 	tests/unit/daemon/test_attacks_socket.c \
+	tests/unit/daemon/test_client.c \
 	tests/unit/daemon/test_clients.c \
 	tests/unit/daemon/test_clients_qemu.c \
 	tests/unit/daemon/test_config.c \
@@ -268,15 +269,18 @@ e2e_tests = \
 # Linux guests that use the real daemon; skipped unless GUESTS=1.
 guest_tests = \
 	tests/guest/test-qemu-boot.sh \
+	tests/guest/test-qemu-client-lines.sh \
 	tests/guest/test-qemu-disk-4096.sh \
 	tests/guest/test-qemu-disk.sh \
 	tests/guest/test-qemu-hotplug.sh \
 	tests/guest/test-qemu-read-only.sh \
 	tests/guest/test-qemu-reboot.sh \
+	tests/guest/test-uml-client-lines.sh \
 	tests/guest/test-uml-disk-4096.sh \
 	tests/guest/test-uml-disk.sh \
 	tests/guest/test-uml-read-only.sh
 EXTRA_DIST += \
+	tests/guest/client-lines.sh \
 	tests/guest/disk-refuses-writes.sh \
 	tests/guest/disk-use.sh \
 	tests/guest/guest-build \

@@ -10,6 +10,7 @@
 
 #include "base/counters.h"
 #include "base/log.h"
+#include "daemon/client.h"
 #include "daemon/disconnect.h"
 #include "daemon/engine.h"
 #include "daemon/member.h"
@@ -303,6 +304,40 @@ static void report_disconnect(void *ctx, const struct command_args *args,
 				   args->target);
 }
 
+static void report_client(void *ctx, const struct command_args *args,
+			  struct control_reply *reply)
+{
+	const struct report_source *r = ctx;
+	const struct target *t = roster_find(r->roster, args->target);
+	enum client_kind kind = client_find(args->client);
+
+	if (!t) {
+		control_reply_fail(reply, "no target is called %s",
+				   args->target);
+		return;
+	}
+	if (kind == CLIENT_NR_KINDS) {
+		control_reply_fail(reply, "no VMM is called %s here: use %s",
+				   args->client, client_words());
+		return;
+	}
+
+	const struct config_target *c = target_config(t);
+	const struct client_facts f = {
+		.name = c->name,
+		.socket = c->socket,
+		.serial = c->serial,
+		.queues = c->queues,
+		.queue_size = c->queue_size,
+		.read_only = c->read_only || c->backend.read_only,
+		.any_memory = c->memory_files == CONFIG_MEMORY_FILES_ANY,
+	};
+	char *text = client_text(&f, kind);
+
+	control_reply_send(reply, text ? json_object_new_string(text) : NULL);
+	free(text);
+}
+
 /* log-level */
 
 static struct json_object *log_level_now(void)
@@ -381,6 +416,7 @@ const struct control_ops report_ops = {
 	.show = report_show,
 	.stats = report_stats,
 	.disconnect = report_disconnect,
+	.client = report_client,
 	.metrics = report_metrics,
 	.reload = report_reload,
 	.log_level = report_log_level,
