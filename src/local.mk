@@ -125,6 +125,8 @@ libvringd_a_SOURCES = \
 	src/daemon/reload.h \
 	src/daemon/report.c \
 	src/daemon/report.h \
+	src/daemon/rescan.c \
+	src/daemon/rescan.h \
 	src/daemon/roster.c \
 	src/daemon/roster.h \
 	src/daemon/server.c \

@@ -212,7 +212,8 @@ EXTRA_DIST += \
 	tests/lib/check-metrics \
 	tests/lib/e2e.sh \
 	tests/lib/rude-client \
-	tests/lib/silentmount.py
+	tests/lib/silentmount.py \
+	tests/lib/size-watcher
 
 lint_tests = \
 	tests/lint/check-discovery \
@@ -250,6 +251,8 @@ e2e_tests = \
 	tests/e2e/test-no-descriptors-left.sh \
 	tests/e2e/test-reload-changes-targets.sh \
 	tests/e2e/test-reload-under-load.sh \
+	tests/e2e/test-rescan-block-device.sh \
+	tests/e2e/test-rescan.sh \
 	tests/e2e/test-restart-after-crash-uses-last-good.sh \
 	tests/e2e/test-second-client.sh \
 	tests/e2e/test-serve-verified-load.sh \

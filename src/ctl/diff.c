@@ -3,8 +3,11 @@
 #include "ctl/diff.h"
 
 #include <ctype.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "ctl/print.h"
 
 static const char *member(struct json_object *o, const char *key)
 {
@@ -63,6 +66,26 @@ static void print_change(struct json_object *c)
 	putchar('\n');
 }
 
+/* grew vm1: 16 MiB -> 24 MiB | failed vm1: why, as nobody could look */
+static void print_growth(struct json_object *g)
+{
+	const char *error = member(g, "error");
+	bool told = json_object_get_boolean(json_object_object_get(g, "told"));
+	bool has_client =
+		json_object_get_boolean(json_object_object_get(g, "connected"));
+
+	printf("%-9s  %s: ", *error ? "failed" : "grew", member(g, "name"));
+	if (*error) {
+		put(error);
+		putchar('\n');
+		return;
+	}
+	put(print_format("size", json_object_object_get(g, "old_size")).text);
+	fputs(" -> ", stdout);
+	put(print_format("size", json_object_object_get(g, "size")).text);
+	puts(has_client && !told ? ", its VMM could not be told" : "");
+}
+
 static unsigned count(struct json_object *result, const char *key,
 		      const char *value)
 {
@@ -100,6 +123,8 @@ void diff_print(struct json_object *result)
 	for (size_t i = 0; i < length(result, "restart"); i++)
 		printf("%-9s  %s: restart vringd to change it\n", "refused",
 		       json_object_get_string(item(result, "restart", i)));
+	for (size_t i = 0; i < length(result, "grown"); i++)
+		print_growth(item(result, "grown", i));
 	print_sum(result);
 	if (!json_object_get_boolean(json_object_object_get(result, "applied")))
 		puts("this was a dry run: nothing changed");

@@ -68,7 +68,8 @@ static void format_number(struct print_cell *c, const char *key, uint64_t n)
 		format_us(c, n);
 	else if (ends_with(key, "features"))
 		snprintf(c->text, sizeof(c->text), "0x%" PRIx64, n);
-	else if (!strcmp(key, "size") || !strcmp(key, "bytes") ||
+	else if (!strcmp(key, "size") || !strcmp(key, "old_size") ||
+		 !strcmp(key, "bytes") ||
 		 !strcmp(key, "page_size") || ends_with(key, "bandwidth"))
 		format_size(c, n);
 	else

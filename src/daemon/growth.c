@@ -11,7 +11,9 @@ static const char *who_was_told(const struct server_growth *s)
 {
 	if (s->told)
 		return "told";
-	return s->connected ? "not-told" : "none";
+	return s->connected ? "not-told: the VMM has no channel for that, and "
+			      "must ask by itself or connect again"
+			    : "none";
 }
 
 static void answer_all(struct growth *g)

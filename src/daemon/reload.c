@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "daemon/config_disks.h"
 #include "daemon/lastgood.h"
+#include "daemon/rescan.h"
 #include "run/offload.h"
 
 #define TAG "vringd/reload"
@@ -41,6 +42,8 @@ struct reload {
 	bool from_last_good;
 	time_t success_time;
 	struct plan *plan; /* that is being carried out */
+	struct rescan *rescan; /* after that */
+	struct json_object *grown; /* what came of it */
 
 	/* the offload thread's while it reads, or stores */
 	struct offload_job job;
@@ -207,6 +210,8 @@ static struct json_object *make_answer(const struct reload *r, bool applied,
 	json_object_object_add(o, "changes", changes_of(plan));
 	json_object_object_add(o, "restart", restart_of(plan));
 	add_count(o, "unchanged", plan_count(plan, PLAN_KEEP));
+	if (r->grown)
+		json_object_object_add(o, "grown", json_object_get(r->grown));
 	return o;
 }
 
@@ -237,6 +242,8 @@ static void end_request(struct reload *r, int status,
 	config_errors_fini(&r->errs);
 	free(r->plan);
 	r->plan = NULL;
+	json_object_put(r->grown);
+	r->grown = NULL;
 	r->is_busy = false;
 	if (!q->dry_run)
 		sd_notify(0, "READY=1");
@@ -296,14 +303,41 @@ static void save_done(struct offload_job *j)
 	end_request(r, status_of(r->plan), make_answer(r, true, r->plan));
 }
 
+static void save(struct reload *r)
+{
+	r->saved = r->is_starting ? r->config : r->loaded;
+	offload_run(&r->job, run_save, save_done, r->p.control);
+}
+
+static void rescan_done(void *ctx, const struct rescan *rescan)
+{
+	struct reload *r = ctx;
+
+	r->rescan = NULL;
+	r->grown = rescan_answer(rescan, false);
+	save(r);
+}
+
 /* The roster has done what could be done. */
 static void plan_done(void *ctx)
 {
 	struct reload *r = ctx;
+	const struct rescan_params p = {
+		.roster = r->p.roster,
+		.loop = r->p.loop,
+		.done = rescan_done,
+		.ctx = r,
+	};
+
+	int ret = 0;
 
 	note_success(r);
-	r->saved = r->is_starting ? r->config : r->loaded;
-	offload_run(&r->job, run_save, save_done, r->p.control);
+	if (!r->is_starting)
+		ret = rescan_begin(&p, &r->rescan);
+	if (ret < 0)
+		log_err(TAG, "cannot look at the storage: %s", strerror(-ret));
+	if (ret < 0 || r->is_starting)
+		save(r);
 }
 
 static const enum log_level levels[] = {
@@ -471,6 +505,8 @@ void reload_stop(struct reload *r)
 	if (!r)
 		return;
 	r->is_stopping = true;
+	rescan_forget(r->rescan);
+	r->rescan = NULL;
 	drop_requests(r);
 }
 
@@ -506,6 +542,7 @@ void reload_free(struct reload *r)
 	config_put(r->config);
 	config_put(r->p.config);
 	config_errors_fini(&r->errs);
+	json_object_put(r->grown);
 	free(r->plan);
 	free(r);
 }

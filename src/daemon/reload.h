@@ -15,7 +15,8 @@
  *
  *	the text is wrong        nothing changes                      status 1
  *	a dry run                the plan is the answer                      0
- *	else                     the roster carries the plan out
+ *	else                     the roster carries the plan out, then all
+ *	                         storage is looked at, as it may have grown
  *	    all of it came true                                              0
  *	    a target has failed, a change was refused, or a key
  *	    that differs takes a restart: all else is done                   2
@@ -33,6 +34,7 @@ struct reload_params {
 	struct config *config;	/* which the workers were made from */
 	struct roster *roster;
 	struct mailbox *control;
+	struct ev_loop *loop;	/* of the control thread */
 	unsigned debug;		/* categories of the command line */
 	bool from_last_good;	/* the file was wrong at the start */
 	void (*ready)(void *ctx); /* reload_start() is over */

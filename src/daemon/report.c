@@ -2,6 +2,7 @@
 /* What the control socket says about the daemon, as JSON. */
 #include "daemon/report.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 #include "daemon/engine.h"
 #include "daemon/member.h"
 #include "daemon/metrics.h"
+#include "daemon/rescan.h"
 #include "daemon/show.h"
 #include "daemon/stats.h"
 #include "daemon/survey.h"
@@ -410,6 +412,32 @@ static void report_reload(void *ctx, const struct command_args *args,
 	reload_request(src->reload, args->dry_run, reply);
 }
 
+static void rescan_done(void *ctx, const struct rescan *r)
+{
+	control_reply_send_status(ctx, rescan_failed(r) ? 2 : 0,
+				  rescan_answer(r, true));
+}
+
+static void report_rescan(void *ctx, const struct command_args *args,
+			  struct control_reply *reply)
+{
+	struct report_source *src = ctx;
+	const struct rescan_params p = {
+		.roster = src->roster,
+		.loop = src->loop,
+		.target = args->target,
+		.done = rescan_done,
+		.ctx = reply,
+	};
+	int ret = rescan_begin(&p, NULL);
+
+	if (ret == -ENOENT)
+		control_reply_fail(reply, "no target is called %s",
+				   args->target);
+	else if (ret < 0)
+		control_reply_fail(reply, "%s", strerror(-ret));
+}
+
 const struct control_ops report_ops = {
 	.status = report_status,
 	.list = report_list,
@@ -419,5 +447,6 @@ const struct control_ops report_ops = {
 	.client = report_client,
 	.metrics = report_metrics,
 	.reload = report_reload,
+	.rescan = report_rescan,
 	.log_level = report_log_level,
 };

@@ -12,6 +12,7 @@ struct report_source {
 	const struct config *config;	/* what the workers were made from */
 	const struct roster *roster;
 	struct reload *reload;
+	struct ev_loop *loop;		/* of the control thread */
 	struct worker **workers;
 	unsigned nr_workers;
 	time_t started;			/* CLOCK_MONOTONIC, seconds */
