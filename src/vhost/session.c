@@ -375,11 +375,10 @@ static void say_started(struct session *s)
 	s->said_started = true;
 	log_event(LOG_SESSION_STARTED, s->p.tag,
 		  "session started features=0x%llx protocol-features=0x%llx "
-		  "memory=%lluMiB pid=%d",
+		  "memory=%llu pid=%d",
 		  (unsigned long long)s->features,
 		  (unsigned long long)s->peer.protocol_features,
-		  (unsigned long long)memmap_bytes(s->map) >> 20,
-		  s->creds.pid);
+		  (unsigned long long)memmap_bytes(s->map), s->creds.pid);
 }
 
 static void say_not_started(struct session *s, struct session_queue *q, int err)
