@@ -278,12 +278,15 @@ guest_tests = \
 	tests/guest/test-qemu-hotplug.sh \
 	tests/guest/test-qemu-read-only.sh \
 	tests/guest/test-qemu-reboot.sh \
+	tests/guest/test-qemu-resize.sh \
 	tests/guest/test-uml-client-lines.sh \
 	tests/guest/test-uml-disk-4096.sh \
 	tests/guest/test-uml-disk.sh \
-	tests/guest/test-uml-read-only.sh
+	tests/guest/test-uml-read-only.sh \
+	tests/guest/test-uml-resize.sh
 EXTRA_DIST += \
 	tests/guest/client-lines.sh \
+	tests/guest/disk-grows.sh \
 	tests/guest/disk-refuses-writes.sh \
 	tests/guest/disk-use.sh \
 	tests/guest/guest-build \

@@ -89,3 +89,27 @@ guest_meets_read_only()
 	head -c 4M "$T/disk.img" | sha256sum | cut -d ' ' -f 1 |
 		cmp - "$T/digest" || fail "the guest read something else"
 }
+
+# guest_disk_grows BOOT [ARG...]: the disk of the guest that BOOT starts grows
+# three times while it is used, without a second connection.
+guest_disk_grows()
+{
+	cat >"$T/grow" <<-EOS
+		#!/bin/sh
+		truncate -s "\$1" "$T/disk.img" &&
+			"$VRINGCTL" -s "${control:?}" rescan disk0
+	EOS
+	chmod +x "$T/grow"
+	guest_target 64M
+	"$@" --blk "$T/disk0.sock" --on "grow=$T/grow \"\$@\"" \
+		--script "$guest_dir/disk-grows.sh" ||
+		fail "the guest ended with status $?"
+	daemon_stop
+	[ "$(grep -c 'disk0: client connected' "${daemon_log:?}")" = 1 ] ||
+		fail "the guest's VMM has connected again"
+	[ "$(grep -c 'disk0: grew .*client=told' "$daemon_log")" -ge 3 ] ||
+		fail "the VMM was not told three times"
+	debugfs -R 'cat /160' "$T/disk.img" 2>/dev/null | wc -c |
+		grep -q "^$((28 << 20))\$" ||
+		fail "the backend lacks what was added"
+}
