@@ -37,8 +37,9 @@ awk '
 		allowed = 4000 * (time + 0.05)
 		printf "%d of %d, at most %.3f s for one\n", requests, allowed,
 			max_s
-		# 64 requests are waiting at any time: 16 ms if all are equal.
+		# 64 requests are waiting at any time: 16 ms if all are equal
+		# and the machine is idle.  A queue that starves waits for ever.
 		exit requests > allowed * 1.02 || requests < allowed * 0.9 ||
-			max_s > 1
+			max_s > 3
 	}' "$T/disk.json" || fail "not what the limit allows"
 daemon_stop
