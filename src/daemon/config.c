@@ -94,6 +94,11 @@ static const char *explain(const char *path, int err, struct unread *why)
 				      sizeof(why->text));
 	if (err == -EFBIG)
 		return "all files together may have 8 MiB";
+	if (err == -ENOTSUP)
+		return "it is not a regular file";
+	if (err == -ENODATA)
+		return "it is empty; one without targets has a comment at "
+		       "least";
 	return strerror(-err);
 }
 
@@ -220,9 +225,13 @@ int config_load(const char *path, struct config **out,
 	char *text = NULL;
 	int err = yamldoc_read(path, YAMLDOC_BYTES, &text, &from.len);
 
+	/* Nobody means that: a disk was full, or it is being written. */
+	if (!err && !from.len)
+		err = -ENODATA;
 	if (err) {
 		config_errors_add(errs, false, whole_file, "cannot read: %s",
 				  explain(path, err, &why));
+		free(text);
 		return err;
 	}
 	from.text = text;

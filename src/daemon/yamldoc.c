@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/util.h"
@@ -216,6 +217,25 @@ static ssize_t read_all(int fd, char *buf, size_t size)
 	return (ssize_t)len;
 }
 
+/* Another than a regular file could block, or give something else each time. */
+static int open_regular(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	struct stat st;
+	int err;
+
+	if (fd < 0)
+		return -errno;
+	err = fstat(fd, &st)	    ? -errno
+	      : S_ISDIR(st.st_mode) ? -EISDIR
+	      : S_ISREG(st.st_mode) ? 0
+				    : -ENOTSUP;
+	if (!err)
+		return fd;
+	close(fd);
+	return err;
+}
+
 int yamldoc_read(const char *path, size_t room, char **text, size_t *len)
 {
 	char *buf = malloc(room + 1);
@@ -223,8 +243,8 @@ int yamldoc_read(const char *path, size_t room, char **text, size_t *len)
 	if (!buf)
 		return -ENOMEM;
 
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -errno : read_all(fd, buf, room + 1);
+	int fd = open_regular(path);
+	ssize_t n = fd < 0 ? fd : read_all(fd, buf, room + 1);
 
 	if (fd >= 0)
 		close(fd);

@@ -5,6 +5,7 @@
 #include <glob.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/util.h"
@@ -737,6 +738,31 @@ Test(config, loads_a_file_and_says_why_it_cannot)
 	expect_errors(expected);
 	forget_errors();
 	cr_assert_eq(config_load("/tmp", &c, &errs), -EISDIR);
+}
+
+Test(config, reads_no_file_that_could_block_or_was_cut_short)
+{
+	char path[] = "/tmp/vringd-config-XXXXXX";
+	char expected[128];
+	struct config *c = NULL;
+
+	close(mkstemp(path));
+	cr_assert_eq(config_load(path, &c, &errs), -ENODATA);
+	snprintf(expected, sizeof(expected),
+		 "%s: cannot read: it is empty; one without targets has a "
+		 "comment at least\n",
+		 path);
+	expect_errors(expected);
+	forget_errors();
+	unlink(path);
+	cr_assert_eq(mkfifo(path, 0600), 0);
+	cr_assert_eq(config_load(path, &c, &errs), -ENOTSUP);
+	snprintf(expected, sizeof(expected),
+		 "%s: cannot read: it is not a regular file\n", path);
+	expect_errors(expected);
+	forget_errors();
+	unlink(path);
+	cr_assert_eq(config_load("/dev/zero", &c, &errs), -ENOTSUP);
 }
 
 Test(config, holds_thousands_of_targets)
