@@ -14,6 +14,6 @@ dist_tmpfiles_DATA = contrib/systemd/tmpfiles.d/vringd.conf
 
 contrib/systemd/vringd.service: contrib/systemd/vringd.service.in Makefile
 	$(AM_V_GEN)$(MKDIR_P) contrib/systemd && \
-		sed 's,[@]sbindir[@],$(sbindir),' \
+		sed 's,[@]sbindir[@],$(sbindir),g' \
 		$(srcdir)/contrib/systemd/vringd.service.in >$@.new && \
 		mv $@.new $@
