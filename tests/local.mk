@@ -292,6 +292,7 @@ EXTRA_DIST += \
 	tests/guest/guest-build \
 	tests/guest/guest-host \
 	tests/guest/guest-init \
+	tests/guest/guest-root \
 	tests/guest/guest-run \
 	tests/guest/guest.sh \
 	tests/guest/uml-run \
