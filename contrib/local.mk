@@ -13,6 +13,7 @@ EXTRA_DIST += \
 	contrib/debian/source/format \
 	contrib/debian/source/lintian-overrides \
 	contrib/debian/tests/control \
+	contrib/debian/tests/service \
 	contrib/debian/tests/smoke \
 	contrib/debian/upstream/metadata \
 	contrib/debian/vringd.docs \

@@ -271,6 +271,7 @@ e2e_tests = \
 
 # Linux guests that use the real daemon; skipped unless GUESTS=1.
 guest_tests = \
+	tests/guest/test-package-boots.sh \
 	tests/guest/test-qemu-boot.sh \
 	tests/guest/test-qemu-client-lines.sh \
 	tests/guest/test-qemu-disk-4096.sh \
@@ -295,6 +296,7 @@ EXTRA_DIST += \
 	tests/guest/guest-root \
 	tests/guest/guest-run \
 	tests/guest/guest.sh \
+	tests/guest/package-use.sh \
 	tests/guest/uml-run \
 	tests/guest/vguest.py \
 	tests/guest/vu-trace
