@@ -91,6 +91,7 @@ unit_tests_SOURCES = \
 	tests/unit/base/test_ratelimit.c \
 	tests/unit/base/test_unixsock.c \
 	tests/unit/ctl/test_iostat.c \
+	tests/unit/daemon/test_attacks_channel.c \
 	tests/unit/daemon/test_attacks_fuzz.c \
 	tests/unit/daemon/test_attacks_hang.c \
 	tests/unit/daemon/test_attacks_kicks.c \

@@ -22,7 +22,7 @@ int backchannel_open(struct backchannel *b, int fd, const char *tag)
 	b->call->message = &config_change;
 	b->call->message_len = sizeof(config_change);
 	b->call->tag = tag;
-	b->call->lost = "told that its disk grew";
+	b->call->lost = "told of changes";
 	return 0;
 }
 

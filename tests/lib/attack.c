@@ -32,12 +32,14 @@ void attack_init(struct attack *a)
 {
 	memset(a, 0, sizeof(*a));
 	testtarget_init(&a->t);
+	a->backend = a->t.config.backend;
 }
 
 static void start_other(struct attack *a)
 {
 	a->other.config = a->t.config;
 	a->other.config.name = other_name;
+	a->other.config.backend = a->backend;
 	a->other.config.socket = a->other.socket;
 	snprintf(a->other.socket, sizeof(a->other.socket), "%s/t2.sock",
 		 a->t.dir);

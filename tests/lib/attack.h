@@ -14,6 +14,7 @@
 struct attack {
 	struct testtarget t;	 /* change t.config between init and begin */
 	struct testtarget other; /* only its target and its socket */
+	struct config_backend backend; /* of the second, whatever t has */
 	struct testguest guard;
 	struct testguest g; /* the attacker, between come and go */
 	unsigned fds;	    /* open when nobody attacks */

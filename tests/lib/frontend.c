@@ -481,7 +481,7 @@ int frontend_set_config(struct frontend *f, unsigned offset, const void *buf,
 }
 
 /* The child shares our descriptors, and so leaves the sockets to us. */
-int frontend_socketpair(int sv[2])
+int frontend_socketpair(int type, int sv[2])
 {
 	int status, result[2];
 	pid_t pid;
@@ -490,7 +490,7 @@ int frontend_socketpair(int sv[2])
 		return -errno;
 	pid = (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
 	if (pid == 0) {
-		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv))
+		if (socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, sv))
 			_exit(errno);
 		_exit(write(result[1], sv, 2 * sizeof(sv[0])) < 0 ? EIO : 0);
 	}
@@ -505,7 +505,7 @@ int frontend_socketpair(int sv[2])
 
 int frontend_open_backend_channel(struct frontend *f)
 {
-	int sv[2], ret = frontend_socketpair(sv);
+	int sv[2], ret = frontend_socketpair(SOCK_STREAM, sv);
 
 	if (ret)
 		return ret;

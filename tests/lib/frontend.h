@@ -158,11 +158,11 @@ int frontend_set_config(struct frontend *f, unsigned offset, const void *buf,
 			unsigned size, uint32_t flags);
 
 /*
- * A pair of connected sockets as another process would make them.  A target
- * knows its own sockets by who made them, and refuses to be given one, but in
- * a test the target may be this process.
+ * A pair of connected Unix sockets as another process would make them.  A
+ * target knows its own sockets by who made them, and refuses to be given one,
+ * but in a test the target may be this process.
  */
-int frontend_socketpair(int sv[2]);
+int frontend_socketpair(int type, int sv[2]);
 
 /* Makes the back-end channel; messages come on f->backend_fd. */
 int frontend_open_backend_channel(struct frontend *f);

@@ -245,7 +245,7 @@ static void open_full(int sv[2])
 {
 	rig_open();
 	start_queues();
-	cr_assert_eq(frontend_socketpair(sv), 0);
+	cr_assert_eq(frontend_socketpair(SOCK_STREAM, sv), 0);
 	fill(sv[1]);
 	cr_assert_eq(give_channel(sv[1]), 0);
 }
