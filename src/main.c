@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sysexits.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
@@ -468,7 +469,7 @@ int main(int argc, char **argv)
 		d.from_last_good = config;
 	}
 	if (!config)
-		return EXIT_FAILURE;
+		return o.check || o.print ? EXIT_FAILURE : EX_CONFIG;
 	if (o.print)
 		config_print(config, stdout);
 	if (o.check || o.print) {
