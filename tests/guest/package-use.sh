@@ -58,8 +58,9 @@ apt-get -qq -y install --reinstall /run/vguest/vringd.deb || fail "upgrade"
 
 say "the journal"
 journalctl --no-pager -b -u vringd -o short-monotonic
-# The errors are those of the tests that make a mistake in the configuration.
+# The errors are those of the tests that make mistakes in the configuration.
 mistakes='/conf.d/(broken|autopkgtest).yaml:1:|restarted after a crash with'
+mistakes="$mistakes|^missing: "
 errors=$(journalctl --no-pager -q -b -p err -o cat _SYSTEMD_UNIT=vringd.service)
 echo "$errors" | grep -q 'restarted after a crash with' ||
 	fail "the mistake at the restart is no error in the journal"
