@@ -198,7 +198,7 @@ libvringd_a_SOURCES = \
 	src/vhost/vhost_user_spec.h
 
 vringd_libs = libvringd.a $(EV_LIBS) $(URING_LIBS) $(YAML_LIBS) \
-	$(JSON_LIBS) $(BLKID_LIBS) $(SYSTEMD_LIBS)
+	$(JSON_LIBS) $(SYSTEMD_LIBS)
 
 bin_PROGRAMS += vringbench
 vringbench_SOURCES = src/vringbench.c
