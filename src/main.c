@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <ev.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -444,6 +445,17 @@ static void open_standard_fds(void)
 		abort();
 }
 
+/*
+ * Each thread that reads a file would have a heap of its own, which stays.  One
+ * is enough, as nothing is allocated per request; and what is large goes back
+ * at once, where libc would learn to keep it.
+ */
+static void tame_malloc(void)
+{
+	mallopt(M_ARENA_MAX, 1);
+	mallopt(M_MMAP_THRESHOLD, 128 << 10);
+}
+
 int main(int argc, char **argv)
 {
 	static const enum log_level levels[] = {
@@ -456,6 +468,7 @@ int main(int argc, char **argv)
 	struct daemon d = {.options = &o};
 	int status;
 
+	tame_malloc();
 	open_standard_fds();
 	if (!options_parse(&o, argc, argv, &status))
 		return status;

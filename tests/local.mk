@@ -251,6 +251,7 @@ e2e_tests = \
 	tests/e2e/test-metrics.sh \
 	tests/e2e/test-no-descriptors-left.sh \
 	tests/e2e/test-reload-changes-targets.sh \
+	tests/e2e/test-reload-returns-memory.sh \
 	tests/e2e/test-reload-under-load.sh \
 	tests/e2e/test-rescan-block-device.sh \
 	tests/e2e/test-rescan.sh \
