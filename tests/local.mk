@@ -212,6 +212,7 @@ check-fuzz: $(fuzzers)
 EXTRA_DIST += \
 	tests/lib/check-metrics \
 	tests/lib/e2e.sh \
+	tests/lib/reload-torture \
 	tests/lib/rude-client \
 	tests/lib/silentmount.py \
 	tests/lib/size-watcher
@@ -264,6 +265,7 @@ e2e_tests = \
 	tests/e2e/test-sqpoll.sh \
 	tests/e2e/test-status-while-busy.sh \
 	tests/e2e/test-stop-under-load.sh \
+	tests/e2e/test-torture-reload.sh \
 	tests/e2e/test-torture.sh \
 	tests/e2e/test-two-workers-share-a-target.sh \
 	tests/e2e/test-vringbench-against-qemu-storage-daemon.sh \
