@@ -20,6 +20,7 @@ static void answer_all(struct growth *g)
 {
 	struct list *l;
 
+	g->p.hold(g->p.ctx); /* an answer may be its last user */
 	while ((l = list_pop(&g->answers))) {
 		struct growth_answer *a =
 			list_entry(l, struct growth_answer, link);
@@ -30,6 +31,7 @@ static void answer_all(struct growth *g)
 		a->done(a);
 		g->p.release(g->p.ctx);
 	}
+	g->p.release(g->p.ctx);
 }
 
 static void start_growing(struct growth *g);
