@@ -58,6 +58,8 @@ libvringd_a_SOURCES = \
 	src/ctl/args.h \
 	src/ctl/ask.c \
 	src/ctl/ask.h \
+	src/ctl/checks.c \
+	src/ctl/checks.h \
 	src/ctl/complain.c \
 	src/ctl/complain.h \
 	src/ctl/iostat.c \
@@ -67,6 +69,8 @@ libvringd_a_SOURCES = \
 	src/ctl/print.c \
 	src/ctl/print.h \
 	src/daemon/aliases.def \
+	src/daemon/checkup.c \
+	src/daemon/checkup.h \
 	src/daemon/client.c \
 	src/daemon/client.h \
 	src/daemon/clients.def \
@@ -131,6 +135,8 @@ libvringd_a_SOURCES = \
 	src/daemon/roster.h \
 	src/daemon/server.c \
 	src/daemon/server.h \
+	src/daemon/selftest.c \
+	src/daemon/selftest.h \
 	src/daemon/show.c \
 	src/daemon/show.h \
 	src/daemon/stats.c \
@@ -205,6 +211,6 @@ vringbench_SOURCES = src/vringbench.c
 vringbench_LDADD = libfrontend.a $(vringd_libs)
 sbin_PROGRAMS += vringctl vringd
 vringctl_SOURCES = src/vringctl.c
-vringctl_LDADD = libvringd.a $(JSON_LIBS)
+vringctl_LDADD = $(vringd_libs)
 vringd_SOURCES = src/main.c
 vringd_LDADD = $(vringd_libs)

@@ -258,6 +258,7 @@ static int open_control(struct daemon *d)
 		.workers = d->workers,
 		.nr_workers = d->nr_workers,
 		.started = now.tv_sec,
+		.control = &d->mailbox,
 	};
 	int ret = unixsock_access_find(&p.access, NULL, c->control_group,
 				       c->control_mode, &why);

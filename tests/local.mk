@@ -113,6 +113,7 @@ unit_tests_SOURCES = \
 	tests/unit/daemon/test_metrics.c \
 	tests/unit/daemon/test_options.c \
 	tests/unit/daemon/test_plan.c \
+	tests/unit/daemon/test_selftest.c \
 	tests/unit/daemon/test_single.c \
 	tests/unit/daemon/test_roster.c \
 	tests/unit/daemon/test_suggest.c \
@@ -259,6 +260,7 @@ e2e_tests = \
 	tests/e2e/test-restart-after-crash-uses-last-good.sh \
 	tests/e2e/test-second-client.sh \
 	tests/e2e/test-serve-verified-load.sh \
+	tests/e2e/test-selftest.sh \
 	tests/e2e/test-show.sh \
 	tests/e2e/test-single-disk.sh \
 	tests/e2e/test-sockets.sh \

@@ -6,7 +6,7 @@
 
 /* One value, as people read it. */
 struct print_cell {
-	char text[256];
+	char text[1024];
 };
 
 /*

@@ -11,6 +11,7 @@
 
 #include "base/counters.h"
 #include "base/log.h"
+#include "daemon/checkup.h"
 #include "daemon/client.h"
 #include "daemon/disconnect.h"
 #include "daemon/engine.h"
@@ -340,6 +341,25 @@ static void report_client(void *ctx, const struct command_args *args,
 	free(text);
 }
 
+static void report_selftest(void *ctx, const struct command_args *args,
+			    struct control_reply *reply)
+{
+	const struct report_source *r = ctx;
+	struct reload_facts reload;
+
+	reload_facts(r->reload, &reload);
+
+	const struct checkup_params p = {
+		.roster = r->roster,
+		.control = r->control,
+		.config = reload.path,
+		.config_ok = reload.successful && !reload.from_last_good,
+	};
+
+	(void)args;
+	checkup_begin(&p, reply);
+}
+
 /* log-level */
 
 static struct json_object *log_level_now(void)
@@ -445,6 +465,7 @@ const struct control_ops report_ops = {
 	.stats = report_stats,
 	.disconnect = report_disconnect,
 	.client = report_client,
+	.selftest = report_selftest,
 	.metrics = report_metrics,
 	.reload = report_reload,
 	.rescan = report_rescan,

@@ -13,6 +13,7 @@ struct report_source {
 	const struct roster *roster;
 	struct reload *reload;
 	struct ev_loop *loop;		/* of the control thread */
+	struct mailbox *control;
 	struct worker **workers;
 	unsigned nr_workers;
 	time_t started;			/* CLOCK_MONOTONIC, seconds */
