@@ -83,7 +83,10 @@ static struct config *load(const struct options *o)
 	else
 		config_errors_log(&errs, "vringd");
 	config_errors_fini(&errs);
-	return ret < 0 ? NULL : config;
+	if (ret == 0)
+		return config;
+	config_put(config);
+	return NULL;
 }
 
 /* After a crash, disks are served whatever has become of the file. */
