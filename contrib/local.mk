@@ -25,3 +25,13 @@ EXTRA_DIST += \
 	contrib/demo \
 	contrib/packages \
 	contrib/test
+
+# Bash looks for a completion by the name of the command.
+bashcompletiondir = $(datadir)/bash-completion/completions
+dist_bashcompletion_DATA = \
+	contrib/completion/vringctl \
+	contrib/completion/vringd
+install-data-hook:
+	cd '$(DESTDIR)$(bashcompletiondir)' && ln -sf vringd vringbench
+uninstall-hook:
+	rm -f '$(DESTDIR)$(bashcompletiondir)/vringbench'

@@ -235,6 +235,7 @@ lint_tests = \
 e2e_tests = \
 	tests/e2e/test-claim-one-daemon.sh \
 	tests/e2e/test-config-is-checked.sh \
+	tests/e2e/test-completion.sh \
 	tests/e2e/test-disconnect.sh \
 	tests/e2e/test-dead-storage.sh \
 	tests/e2e/test-failed-target-is-retried.sh \
