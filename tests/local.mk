@@ -234,8 +234,10 @@ lint_tests = \
 
 # The real daemon, driven from outside.
 e2e_tests = \
+	tests/e2e/test-answers-are-documented.sh \
 	tests/e2e/test-claim-one-daemon.sh \
 	tests/e2e/test-config-is-checked.sh \
+	tests/e2e/test-client-lines-in-manual.sh \
 	tests/e2e/test-completion.sh \
 	tests/e2e/test-disconnect.sh \
 	tests/e2e/test-dead-storage.sh \
