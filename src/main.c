@@ -283,11 +283,21 @@ static void targets_closed(void *ctx)
 	ev_break(d->loop, EVBREAK_ALL);
 }
 
+/*
+ * Not after a crash: whoever starts us then will look for what was kept.  A
+ * thread that still keeps it would do so after us.
+ */
+static void forget_config(const struct daemon *d)
+{
+	if (d->stopping)
+		lastgood_remove();
+}
+
 static void stop_limit(struct ev_loop *loop, struct ev_timer *w, int revents)
 {
 	(void)loop;
-	(void)w;
 	(void)revents;
+	forget_config(w->data);
 	log_err("vringd",
 		"requests are still in flight after %.0f s, leaving them to "
 		"the kernel",
@@ -344,6 +354,7 @@ static int make_loop(struct daemon *d)
 	ev_init(&d->status_due, status_due);
 	d->status_due.data = d;
 	ev_timer_init(&d->stop_limit, stop_limit, STOP_S, 0.);
+	d->stop_limit.data = d;
 	return 0;
 }
 
@@ -393,7 +404,10 @@ static void stop(struct daemon *d)
 	 * Threads that open a target give back what they have by mail.  One
 	 * that is stuck may do so later: then all must stay as it is.
 	 */
-	if (offload_stop(1000) < 0) {
+	bool stuck = offload_stop(1000) < 0;
+
+	forget_config(d);
+	if (stuck) {
 		log_warn("vringd", "leaving storage that does not answer");
 		logwriter_stop(&d->log);
 		_exit(d->status);
@@ -425,9 +439,6 @@ static int run(struct daemon *d)
 	} else {
 		ev_run(d->loop, 0);
 	}
-	/* Not after a crash: whoever starts us then will look for it. */
-	if (d->stopping)
-		lastgood_remove();
 	stop(d);
 	return d->status;
 }

@@ -84,4 +84,26 @@ daemon_stop
 [ ! -e "$good" ] || fail "the last good configuration outlives a stop"
 echo "targets: [{name: b, queues: many}]" | daemon_config
 "$VRINGD" -c "$T/vringd.yaml" && fail "it starts with a wrong file"
+
+# Nor when the stop comes while it is being stored, which a pipe holds up.
+daemon_config <<EOF
+targets:
+  - {name: a, backend: {kind: mem, size: 1MiB}}
+EOF
+: >"$daemon_log"
+daemon_start
+mkfifo "$good.new"
+ctl reload >/dev/null 2>&1 &
+wait_until "the reload begins" logged 'reading file='
+sleep 0.3
+kill -TERM "$daemon_pid"
+wait_until "the stop begins" logged 'stopping: SIGTERM'
+sleep 0.3
+cat "$good.new" >/dev/null
+stopped=$daemon_pid
+wait_until "the daemon ends" is_gone "$stopped"
+wait "$stopped" || fail "the daemon ended with status $?"
+daemon_pid=
+daemon_is_clean
+[ ! -e "$good" ] || fail "what was stored during the stop outlives it"
 exit 0
