@@ -336,6 +336,16 @@ static void reload(struct ev_loop *loop, struct ev_signal *w, int revents)
 
 /* The control loop */
 
+/* SIGHUP waits until there is a loop, instead of ending us. */
+static void mask_hangup(int how)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGHUP);
+	pthread_sigmask(how, &set, NULL);
+}
+
 static int make_loop(struct daemon *d)
 {
 	d->loop = ev_default_loop(EVBACKEND_EPOLL | EVFLAG_NOENV);
@@ -351,6 +361,7 @@ static int make_loop(struct daemon *d)
 	ev_signal_init(&d->sighup, reload, SIGHUP);
 	d->sighup.data = d;
 	ev_signal_start(d->loop, &d->sighup);
+	mask_hangup(SIG_UNBLOCK);
 	ev_init(&d->status_due, status_due);
 	d->status_due.data = d;
 	ev_timer_init(&d->stop_limit, stop_limit, STOP_S, 0.);
@@ -487,6 +498,8 @@ int main(int argc, char **argv)
 	open_standard_fds();
 	if (!options_parse(&o, argc, argv, &status))
 		return status;
+	if (!o.is_single && !o.check && !o.print)
+		mask_hangup(SIG_BLOCK);
 	signal(SIGPIPE, SIG_IGN);
 	if (o.is_single)
 		return single_run(&o.single);

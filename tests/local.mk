@@ -259,6 +259,7 @@ e2e_tests = \
 	tests/e2e/test-reload-changes-targets.sh \
 	tests/e2e/test-reload-returns-memory.sh \
 	tests/e2e/test-reload-under-load.sh \
+	tests/e2e/test-reload-while-it-starts.sh \
 	tests/e2e/test-rescan-block-device.sh \
 	tests/e2e/test-rescan.sh \
 	tests/e2e/test-restart-after-crash-uses-last-good.sh \
