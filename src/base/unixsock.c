@@ -244,6 +244,17 @@ static int lock_folder(const char *path)
 	return fd;
 }
 
+static int explain_bind(int err, struct unixsock_why *why)
+{
+	if (err == -ENOENT || err == -ENOTDIR)
+		return explain(why, err, "its folder does not exist");
+	if (err == -EACCES)
+		return explain(why, err,
+			       "user %u may not make a file in its folder",
+			       geteuid());
+	return explain(why, err, "cannot bind: %s", strerror(-err));
+}
+
 static int bind_path(int fd, const char *path, struct unixsock_why *why)
 {
 	struct sockaddr_un sa;
@@ -263,8 +274,7 @@ static int bind_path(int fd, const char *path, struct unixsock_why *why)
 		if (!bind(fd, (struct sockaddr *)&sa, sizeof(sa)))
 			return 0;
 	}
-	err = -errno;
-	return explain(why, err, "cannot bind: %s", strerror(-err));
+	return explain_bind(-errno, why);
 }
 
 /* The node is pinned: the path cannot be made to lead to another file. */
@@ -275,6 +285,22 @@ static int change_access(int node, const struct unixsock_access *access)
 	if (chmod(name_fd(node).text, access->mode))
 		return -errno;
 	return 0;
+}
+
+/* Who is not root gives a file to nobody, and to groups it is in. */
+static int explain_access(int err, const struct unixsock_access *access,
+			  struct unixsock_why *why)
+{
+	if (err != -EPERM)
+		return explain(why, err, "cannot set owner and mode: %s",
+			       strerror(-err));
+	if (access->uid != (uid_t)-1 && access->uid != geteuid())
+		return explain(why, err,
+			       "only root can give it to another user");
+	return explain(why, err,
+		       "user %u is not in the group it is for; a service is by "
+		       "SupplementaryGroups=",
+		       geteuid());
 }
 
 /* Returns a descriptor that pins the node at @path, if it is a socket. */
@@ -306,8 +332,7 @@ static int open_to_clients(struct unixsock *s,
 
 	close(node);
 	if (err)
-		return explain(why, err, "cannot set owner and mode: %s",
-			       strerror(-err));
+		return explain_access(err, access, why);
 	if (listen(s->fd, SOMAXCONN)) {
 		err = -errno;
 		return explain(why, err, "cannot listen: %s", strerror(-err));

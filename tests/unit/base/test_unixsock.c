@@ -136,7 +136,16 @@ Test(unixsock, leaves_nothing_behind_where_it_may_not_change_the_owner)
 	struct unixsock s;
 
 	cr_assert_eq(unixsock_listen(&s, path, &root, &why), -EPERM);
+	cr_assert_str_eq(why.text, "only root can give it to another user");
 	cr_assert_eq(access(path, F_OK), -1);
+	root.uid = -1;
+	root.gid = 1;
+	cr_assert_eq(unixsock_listen(&s, path, &root, &why), -EPERM);
+	cr_assert_not_null(strstr(why.text, "is not in the group it is for"));
+	cr_assert_eq(access(path, F_OK), -1);
+	cr_assert_eq(unixsock_listen(&s, "/vringd.sock", &mine, &why), -EACCES);
+	cr_assert_not_null(strstr(why.text, "may not make a file in its "
+					    "folder"));
 	/* Back to what it was; a leak sanitizer needs a process that dumps. */
 	cr_assert_eq(seteuid(getuid()), 0);
 	cr_assert_eq(setegid(getgid()), 0);
@@ -248,7 +257,7 @@ Test(unixsock, refuses_a_path_that_does_not_fit)
 	path[0] = '\0';
 	expect_refusal(-EINVAL, "empty");
 	strcpy(path, "/nonexistent/a.sock");
-	expect_refusal(-ENOENT, "No such file or directory");
+	expect_refusal(-ENOENT, "its folder does not exist");
 }
 
 Test(unixsock, leaves_a_node_that_took_its_place)
