@@ -225,9 +225,6 @@ int config_load(const char *path, struct config **out,
 	char *text = NULL;
 	int err = yamldoc_read(path, YAMLDOC_BYTES, &text, &from.len);
 
-	/* Nobody means that: a disk was full, or it is being written. */
-	if (!err && !from.len)
-		err = -ENODATA;
 	if (err) {
 		config_errors_add(errs, false, whole_file, "cannot read: %s",
 				  explain(path, err, &why));

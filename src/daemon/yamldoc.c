@@ -250,6 +250,9 @@ int yamldoc_read(const char *path, size_t room, char **text, size_t *len)
 		close(fd);
 	if (n > (ssize_t)room)
 		n = -EFBIG;
+	/* Nobody means that: a disk was full, or it is being written. */
+	if (n == 0)
+		n = -ENODATA;
 	if (n < 0) {
 		free(buf);
 		return (int)n;

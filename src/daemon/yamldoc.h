@@ -34,8 +34,8 @@ int yamldoc_parse(yaml_document_t *doc, const char *file, const char *text,
 
 /*
  * Reads the file at @path, at most @room bytes, into memory that the caller
- * frees.  Returns 0 or -errno; -EFBIG when it is larger, -ENOTSUP when it is
- * neither a regular file nor a directory.
+ * frees.  Returns 0 or -errno; -EFBIG when it is larger, -ENODATA when it
+ * is empty, -ENOTSUP when it is neither a regular file nor a directory.
  *
  * Any thread; may block on the file system.
  */

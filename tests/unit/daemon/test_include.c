@@ -270,6 +270,7 @@ Test(include, reports_what_cannot_be_read)
 {
 	cr_assert_eq(mkfifo("pipe.yaml", 0644), 0);
 	cr_assert_eq(symlink("gone", "conf.d/link.yaml"), 0);
+	write_file("conf.d/full.yaml", "");
 	refuse("include:\n"
 	       "- missing.yaml\n"
 	       "- conf.d\n"
@@ -281,7 +282,9 @@ Test(include, reports_what_cannot_be_read)
 	       "conf.d/*.yaml\n"
 	       "v.yaml:4:3: include: pipe.yaml is not a regular file\n"
 	       "v.yaml:5:3: include: cannot read conf.d/link.yaml: No such "
-	       "file or directory\n");
+	       "file or directory\n"
+	       "v.yaml:5:3: include: cannot read conf.d/full.yaml: it is "
+	       "empty; one without targets has a comment at least\n");
 }
 
 /* Root may read all, so this is about somebody else. */
