@@ -7,6 +7,8 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/unixsock.h"
 #include "daemon/config_check.h"
@@ -229,6 +231,39 @@ static void warn_of_access(const struct config_target *t,
 				  t->index, why.text);
 }
 
+/* The default folder is made by who starts the service. */
+static void warn_of_folder(const struct config_target *t,
+			   struct config_errors *errs)
+{
+	const char *slash = strrchr(t->socket, '/');
+	char folder[PATH_MAX];
+	struct stat st;
+
+	snprintf(folder, sizeof(folder), "%.*s", (int)(slash - t->socket),
+		 t->socket);
+	if (!strcmp(folder, RUNSTATEDIR "/vringd") || !folder[0] ||
+	    !stat(folder, &st) || errno != ENOENT)
+		return;
+	config_errors_add(errs, true, t->place,
+			  "targets[%u].socket: there is no folder %s; the "
+			  "target would fail until that changes",
+			  t->index, folder);
+}
+
+/* As many as there may be: which of them we get is seen at the start. */
+static void warn_of_cpus(const struct config *c, struct config_errors *errs)
+{
+	struct config_place whole_file = {.file = c->files[0]};
+	long nr = sysconf(_SC_NPROCESSORS_CONF);
+
+	for (unsigned i = 0; i < c->cpus.nr && nr > 0; i++)
+		if (c->cpus.cpu[i] >= nr)
+			config_errors_add(errs, true, whole_file,
+					  "cpus: there is no CPU %u, the last "
+					  "is %ld; the program would not start",
+					  c->cpus.cpu[i], nr - 1);
+}
+
 static void warn_of_control(const struct config *c, struct config_errors *errs)
 {
 	struct config_place whole_file = {.file = c->files[0]};
@@ -251,8 +286,11 @@ int config_disks_warn(const struct config *c, struct config_errors *errs)
 	for (size_t i = 0; i < d.n && ret == 0; i++)
 		warn_of_disk(&c->targets[d.list[i].target], &d.list[i].at,
 			     errs);
-	for (unsigned i = 0; i < c->nr_targets; i++)
+	for (unsigned i = 0; i < c->nr_targets; i++) {
 		warn_of_access(&c->targets[i], errs);
+		warn_of_folder(&c->targets[i], errs);
+	}
+	warn_of_cpus(c, errs);
 	warn_of_control(c, errs);
 	forget_disks(&d);
 	config_errors_sort(errs, c->files[0]);

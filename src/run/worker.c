@@ -387,7 +387,9 @@ static int prepare_thread(struct worker *w)
 
 	if (err) {
 		log_err(w->tag, "cannot run on cpu=%d: %s", w->cpu,
-			strerror(-err));
+			err == -EINVAL ? "it is not there, or not for us; "
+					 "change cpus"
+				       : strerror(-err));
 		return err;
 	}
 	for (int i = 0; i < URING_NR_KINDS && !err; i++)

@@ -244,19 +244,31 @@ Test(config_disks, are_warned_of_when_nobody_can_connect)
 	static const char text[] =
 		"socket-group: no-such-group\n"
 		"control: {group: nor-this}\n"
+		"cpus: [0, 1023]\n"
 		"targets:\n"
 		"- {name: x, backend: {kind: mem, size: 1MiB}}\n"
 		"- {name: y, backend: {kind: mem, size: 1MiB},"
-		" socket-group: \"0\", socket-owner: root}\n";
+		" socket-group: \"0\", socket-owner: root,"
+		" socket: /no/such/y.sock}\n";
+	char cpu[128], expected[600];
 	struct config *c = NULL;
 
 	cr_assert_eq(config_parse("f", text, strlen(text), &c, &errs), 0);
 	cr_assert_eq(config_disks_warn(c, &errs), 0);
-	expect_said("f: warning: control.group: no group named nor-this; the "
-		    "program would not start\n"
-		    "f:4:3: warning: targets[0].socket: no group named "
-		    "no-such-group; the target would fail until that "
-		    "changes\n");
+	snprintf(cpu, sizeof(cpu),
+		 "f: warning: cpus: there is no CPU 1023, the last is %ld; the "
+		 "program would not start\n",
+		 sysconf(_SC_NPROCESSORS_CONF) - 1);
+	snprintf(expected, sizeof(expected),
+		 "%s"
+		 "f: warning: control.group: no group named nor-this; the "
+		 "program would not start\n"
+		 "f:5:3: warning: targets[0].socket: no group named "
+		 "no-such-group; the target would fail until that changes\n"
+		 "f:6:3: warning: targets[1].socket: there is no folder "
+		 "/no/such; the target would fail until that changes\n",
+		 cpu);
+	expect_said(expected);
 	config_put(c);
 }
 
