@@ -293,7 +293,9 @@ static void judge_who(struct checks *c)
 			  "vringd was not asked; checked as user %s", f->user);
 	if (f->uid == 0)
 		add_check(c, "user", WARN,
-			  "run the service as a user of its own",
+			  c->t->is_daemon
+				  ? "run the service as a user of its own"
+				  : "runuser -u USER -- vringctl selftest",
 			  "root, which may do everything");
 	else
 		add_check(c, "user", OK, NULL, "%s, groups %s", f->user,

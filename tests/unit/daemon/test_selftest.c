@@ -175,6 +175,8 @@ Test(selftest, says_when_the_daemon_was_not_asked)
 {
 	targets.is_daemon = false;
 	expect("daemon", "warn", "checked as user vringd", "start vringd");
+	facts.uid = 0;
+	expect("user", "warn", "root", "runuser -u USER");
 }
 
 Test(selftest, hints_at_apparmor)
