@@ -334,10 +334,7 @@ static int set_mem_table(struct session *s, struct proto_msg *m)
 		}
 	}
 	if (!t->nr_regions)
-		log_event(LOG_NO_MEMORY, s->p.tag,
-			  "no guest memory is shared pid=%d: add share=on to "
-			  "the VMM's memory backend",
-			  s->creds.pid);
+		session_say_no_memory(s);
 	err = session_set_map(s, map);
 	session_look_all(s);
 	if (err || !wait)

@@ -302,19 +302,36 @@ bool session_config_changed(struct session *s)
 
 /* ---- queues: ready, lent, stopped ---- */
 
-static bool is_ready(const struct session *s, const struct session_queue *q)
+/* All but memory is there. */
+static bool is_set_up(const struct session *s, const struct session_queue *q)
 {
 	return q->setup.size && q->has_addr && q->has_kick &&
-	       q->setup.enabled && s->has_features &&
-	       memmap_nr_regions(s->map) > 0;
+	       q->setup.enabled && s->has_features;
+}
+
+void session_say_no_memory(struct session *s)
+{
+	if (s->said_no_memory)
+		return;
+	s->said_no_memory = true;
+	log_event(LOG_NO_MEMORY, s->p.tag,
+		  "no guest memory is shared pid=%d: add share=on to the VMM's "
+		  "memory backend",
+		  s->creds.pid);
 }
 
 void session_look(struct session *s, unsigned index)
 {
 	struct session_queue *q = &s->queues[index];
 
-	if (s->closing || q->lent || (q->told && !q->failed) || !is_ready(s, q))
+	if (s->closing || q->lent || (q->told && !q->failed) ||
+	    !is_set_up(s, q))
 		return;
+	/* QEMU adds no region then, and says nothing. */
+	if (!memmap_nr_regions(s->map)) {
+		session_say_no_memory(s);
+		return;
+	}
 	q->told = true;
 	q->failed = false;
 	s->p.ops->queue_ready(s->p.ctx, s, index);

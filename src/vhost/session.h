@@ -200,6 +200,7 @@ struct session {
 	bool has_features;
 	bool closing;
 	bool said_started;
+	bool said_no_memory;
 	uint64_t features;
 	struct memmap *map;
 	unsigned nr_maps; /* not gone yet, the current one included */
@@ -236,6 +237,9 @@ int session_set_channel(struct session *s, int fd);
 /* Note why a message is refused.  Returns @err.  Home only. */
 int session_refuse(struct session *s, int err, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+
+/* Log, once in a session, that the VMM shares no memory.  Home only. */
+void session_say_no_memory(struct session *s);
 
 /* What is offered to the front-end.  Home only. */
 uint64_t session_features(const struct session *s);

@@ -27,14 +27,15 @@ No such file or directory"
 says 1 "info  vringd: ready targets=3 failed=1 workers=1"
 
 # One deed, one end.
-for deed in leave half garbage no-memory many-queues feature broken-ring; do
+for deed in leave half garbage no-memory silent private many-queues feature \
+	broken-ring; do
 	rude $deed || fail "$deed"
 done
 who="pid=[0-9]+ requests=0 errors=0"
-wait_until "the last one is gone" is_said 7 "vm1: client (left|cut off)"
-says 7 "info  vm1: client connected pid=[0-9]+ uid=$(id -u)\
+wait_until "the last one is gone" is_said 9 "vm1: client (left|cut off)"
+says 9 "info  vm1: client connected pid=[0-9]+ uid=$(id -u)\
 ( process=rude\?\?1\?\?pid\?7)?"
-says 3 "info  vm1: client left $who: it closed the connection"
+says 5 "info  vm1: client left $who: it closed the connection"
 says 1 "info  vm1: client left $who: in the middle of a message"
 says 3 "warn  vm1: client cut off $who: .* refused: .*"
 says 1 "warn  vm1: client cut off $who: SET_VRING_NUM refused: client asked \
@@ -42,9 +43,11 @@ for queue 200 of a 4-queue vhost-user-blk target; lower num-queues of the \
 VMM's device or raise queues of the target"
 says 1 "warn  vm1: client cut off $who: SET_FEATURES refused: feature bit 35 \
 \(IN_ORDER\) was not offered"
-says 1 "warn  vm1: no guest memory is shared pid=[0-9]+: add share=on to the \
+says 2 "warn  vm1: no guest memory is shared pid=[0-9]+: add share=on to the \
 VMM's memory backend"
-says 1 "info  vm1: session started features=0x100000000 \
+says 1 "warn  vm1/q0: kicked, but its ring stays empty: guest memory is not \
+shared, it seems; add share=on to the VMM's memory backend"
+says 2 "info  vm1: session started features=0x100000000 \
 protocol-features=0x0 memory=1048576 pid=[0-9]+"
 says 1 "warn  vm1/q0: broken, guest must reset: head 300 in a ring of 16"
 ! logged forged || fail "a client wrote a line of its own"
@@ -80,7 +83,7 @@ says 1 "info  disk: client left pid=$bench requests=[1-9][0-9]* errors=0: .*"
 "$VRINGBENCH" --socket "$T/vm1.sock" --rw randread --time 60 \
 	>"$T/bench" 2>&1 &
 bench=$!
-wait_until "it is served" is_said 2 "vm1: session started"
+wait_until "it is served" is_said 3 "vm1: session started"
 rude garbage
 wait_until "the second one is turned away" logged "second client turned away"
 says 1 "warn  vm1: second client turned away pid=[0-9]+ uid=$(id -u): the \
