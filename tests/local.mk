@@ -214,6 +214,7 @@ check-fuzz: $(fuzzers)
 EXTRA_DIST += \
 	tests/lib/check-metrics \
 	tests/lib/e2e.sh \
+	tests/lib/hangingmount.py \
 	tests/lib/reload-torture \
 	tests/lib/rude-client \
 	tests/lib/silentmount.py \
@@ -242,6 +243,7 @@ e2e_tests = \
 	tests/e2e/test-disconnect.sh \
 	tests/e2e/test-dead-storage.sh \
 	tests/e2e/test-failed-target-is-retried.sh \
+	tests/e2e/test-hung-storage.sh \
 	tests/e2e/test-idle-workers-sleep.sh \
 	tests/e2e/test-killed-clients-leave-nothing.sh \
 	tests/e2e/test-limits-change-live.sh \

@@ -47,7 +47,7 @@ static struct io_uring_sqe *prepare(struct file_port *fp, struct io *io, int op,
 
 	io_uring_prep_rw(op, sqe, fp->place, addr, (unsigned)len,
 			 io->offset + io->moved);
-	sqe->flags |= IOSQE_FIXED_FILE;
+	sqe->flags |= fp->sqe_flags;
 	uring_sqe_done(sqe, &io->uring);
 	return sqe;
 }
@@ -400,6 +400,7 @@ static void init_port(struct file_port *fp, const struct file_backend *f,
 	fp->ring = worker_io_ring(w);
 	fp->mem_mask = f->mem_align - 1;
 	fp->len_mask = f->len_align - 1;
+	fp->sqe_flags = IOSQE_FIXED_FILE | (f->may_wait ? IOSQE_ASYNC : 0);
 	list_init(&fp->flushes);
 	list_init(&fp->flushing);
 	list_init(&fp->ranges);

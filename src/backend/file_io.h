@@ -10,7 +10,8 @@
  * Theory of operation: three ways of an io
  *
  * Reads and writes are one entry each.  The kernel does them without waiting,
- * straight into the guest's memory.  Where that memory is not aligned as the
+ * straight into the guest's memory; on a file system that could wait all the
+ * same, by threads of its own.  Where that memory is not aligned as the
  * disk demands, they go through bounce buffers, piece by piece.
  *
  * Flushes are collected during the turn, and one fsync serves them all.  Those
@@ -37,6 +38,7 @@ struct file_port {
 	const struct file_backend *file;
 	struct uring *ring;
 	int place;		/* of the file in the ring's table */
+	unsigned char sqe_flags; /* of every entry on it */
 	uintptr_t mem_mask;	/* bits that no buffer's address has */
 	size_t len_mask;	/* and no length or offset */
 	struct bounce *bounce;	/* NULL when no io ever needs one */

@@ -4,11 +4,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 #include "backend/denied.h"
@@ -148,6 +150,27 @@ static int choose_direct(struct file_backend *f, const struct backend_params *p,
 	return ret;
 }
 
+/*
+ * Some file systems wait for their server although io_uring asks them not to,
+ * FUSE above all: a worker would stand still, with all its targets.
+ */
+static bool may_wait(int fd)
+{
+	static const unsigned long never[] = {
+		BTRFS_SUPER_MAGIC,     EXT4_SUPER_MAGIC, F2FS_SUPER_MAGIC,
+		OVERLAYFS_SUPER_MAGIC, RAMFS_MAGIC,	 TMPFS_MAGIC,
+		XFS_SUPER_MAGIC,
+	};
+	struct statfs st;
+
+	if (fstatfs(fd, &st))
+		return true;
+	for (size_t i = 0; i < ARRAY_SIZE(never); i++)
+		if ((unsigned long)st.f_type == never[i])
+			return false;
+	return true;
+}
+
 /* What the device itself demands, and what it likes. */
 static int probe_device(struct file_backend *f, char *err, size_t err_len)
 {
@@ -274,8 +297,10 @@ int file_probe(struct file_backend *f, const struct backend_params *p,
 		snprintf(err, err_len, "%s", strerror(-ret));
 		return ret;
 	}
-	if (!f->backend.id.is_block)
+	if (!f->backend.id.is_block) {
 		probe_regular(f, size);
+		f->may_wait = may_wait(f->look_fd);
+	}
 	ret = set_blocks(f, p, err, err_len);
 	if (ret)
 		return ret;

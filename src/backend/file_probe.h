@@ -16,6 +16,7 @@ struct file_backend {
 	int open_flags;		/* of fd */
 	unsigned mem_align;	/* of buffers; 1 when not direct */
 	unsigned len_align;	/* of their lengths and of offsets */
+	bool may_wait;		/* a submit would, not only the io */
 };
 
 /*
@@ -25,8 +26,8 @@ struct file_backend {
 int file_probe_reopen(const struct file_backend *f, int flags);
 
 /*
- * Fill f->backend.info, open_flags and the alignments for the storage that
- * look_fd is.  Returns 0, or -errno with the reason in @err.  May block.
+ * Fill f->backend.info and all from open_flags on for the storage that look_fd
+ * is.  Returns 0, or -errno with the reason in @err.  May block.
  */
 int file_probe(struct file_backend *f, const struct backend_params *p,
 	       char *err, size_t err_len);
