@@ -4,7 +4,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,10 +17,6 @@
 #include "vhost/split.h"
 
 #define POLL_INTERVAL 0.001 /* seconds, for a ring without a kick */
-
-/* Kicks in vain.  The first is a VMM's, when it starts the ring. */
-#define VAIN_KICKS 2
-#define VAIN_NEVER UINT_MAX /* more was taken, or it was said */
 
 struct queue {
 	/* constant */
@@ -58,7 +53,6 @@ struct queue {
 	bool is_resumed;	/* nobody knows whether the last call came */
 	bool has_waited;	/* a turn, for the last call to get through */
 	unsigned nr_stopping;	/* calls that are being cancelled */
-	unsigned nr_vain;	/* kicks before anything was ever taken */
 	unsigned in_flight;
 	uint64_t copied;	/* bytes, since the ring was looked at */
 	unsigned faults;	/* memmap_faults() as last seen */
@@ -210,26 +204,6 @@ static int take_some(struct queue *q, struct iovec **spare)
 	return got;
 }
 
-/*
- * A guest that kicks has put something into its ring.  If nothing was ever
- * there, we see other memory than the guest: QEMU passes us a memory file that
- * it has mapped privately, without share=on.  Only of the first queue, since
- * VMMs that resume kick all queues, and it is never long without use.
- */
-static void note_taken(struct queue *q, int got)
-{
-	if (likely(q->nr_vain == VAIN_NEVER))
-		return;
-	if (got == 0 && (q->nr_vain < VAIN_KICKS || q->index))
-		return;
-	if (got == 0)
-		log_event(LOG_NO_MEMORY, q->tag,
-			  "kicked, but its ring stays empty: guest memory is "
-			  "not shared, it seems; add share=on to the VMM's "
-			  "memory backend");
-	q->nr_vain = VAIN_NEVER;
-}
-
 static void run_ready(struct turn_item *item)
 {
 	struct queue *q = container_of(item, struct queue, ready);
@@ -253,7 +227,6 @@ static void run_ready(struct turn_item *item)
 	got = take_some(q, &spare);
 	if (spare)
 		worker_iov_put(q->worker, spare);
-	note_taken(q, got);
 	if (got < 0)
 		pop_failed(q);
 	else if (gate_is_waiting(&q->waiter))
@@ -308,7 +281,6 @@ static void fire_kick(struct wake *k)
 	struct queue *q = container_of(k, struct queue, kick);
 
 	counters_add(&q->user.counters->kicks, 1);
-	q->nr_vain += q->nr_vain != VAIN_NEVER;
 	look(q);
 }
 
@@ -549,7 +521,6 @@ static void begin(struct queue *q, const struct queue_setup *setup)
 	q->is_broken = false;
 	q->is_lost = false;
 	q->is_resumed = q->ring.published;
-	q->nr_vain = q->ring.published ? VAIN_NEVER : 0;
 	q->has_waited = false;
 	q->in_flight = 0;
 	q->copied = 0;

@@ -45,8 +45,6 @@ says 1 "warn  vm1: client cut off $who: SET_FEATURES refused: feature bit 35 \
 \(IN_ORDER\) was not offered"
 says 2 "warn  vm1: no guest memory is shared pid=[0-9]+: add share=on to the \
 VMM's memory backend"
-says 1 "warn  vm1/q0: kicked, but its ring stays empty: guest memory is not \
-shared, it seems; add share=on to the VMM's memory backend"
 says 2 "info  vm1: session started features=0x100000000 \
 protocol-features=0x0 memory=1048576 pid=[0-9]+"
 says 1 "warn  vm1/q0: broken, guest must reset: head 300 in a ring of 16"
