@@ -14,6 +14,9 @@
 /* How long a second client is held while the first shows no sign of leaving. */
 #define HOLD_S 0.5
 
+/* A guest looks at its disk sooner, unless its firmware waits for somebody. */
+#define QUIET_S 10
+
 /* How long to accept nobody after descriptors or memory ran out. */
 #define PAUSE_S 1.0
 
@@ -45,6 +48,7 @@ struct server {
 	struct ev_io accept;
 	struct ev_timer hold;
 	struct ev_timer pause;		/* accepts nobody meanwhile */
+	struct ev_timer quiet;		/* runs once a queue was ready */
 	struct session *session;
 	struct counters then;		/* when it began */
 	struct counters own;		/* of sessions, read by control */
@@ -52,6 +56,7 @@ struct server {
 	int held_fd;			/* of a second client, or -1 */
 	unsigned nr_heard;		/* requests to retire */
 	unsigned nr_collecting;		/* facts on their way */
+	bool awaits;			/* requests, of the session */
 	bool ended;			/* the session is over */
 	bool closing;			/* nobody is served after this one */
 	bool closed;			/* the device may be gone */
@@ -133,11 +138,59 @@ static int set_config(void *ctx, const void *buf, size_t off, size_t len)
 	return s->p.device->ops->config_set(s->p.device, buf, off, len);
 }
 
+static uint64_t requests_of(const struct counters *c)
+{
+	return c->reads + c->writes + c->flushes + c->discards +
+	       c->write_zeroes;
+}
+
+/* libev wants no timer changed that runs. */
+static void restart_timer(struct server *s, struct ev_timer *timer,
+			  double seconds)
+{
+	ev_timer_stop(worker_loop(s->home), timer);
+	ev_timer_set(timer, seconds, 0.);
+	ev_timer_start(worker_loop(s->home), timer);
+}
+
+/*
+ * Who kicks has put something into its ring.  Nothing is there where QEMU maps
+ * its memory file privately, without share=on: we see other memory then.  But a
+ * guest that has not begun yet looks the same, as VMMs kick too.
+ */
+static void quiet_over(struct ev_loop *loop, struct ev_timer *w, int revents)
+{
+	struct server *s = w->data;
+	struct counters now;
+
+	(void)loop;
+	(void)revents;
+	loans_counters(s->loans, &now);
+	if (s->ended || now.kicks == s->then.kicks || now.inflight ||
+	    requests_of(&now) + now.errors + now.unsupported !=
+		    requests_of(&s->then) + s->then.errors +
+			    s->then.unsupported)
+		return;
+	log_info(s->p.tag,
+		 "kicked, but no request was seen seconds=%d: if the disk "
+		 "hangs, add share=on to the VMM's memory backend",
+		 QUIET_S);
+}
+
+static void await_requests(struct server *s)
+{
+	if (s->awaits)
+		return;
+	s->awaits = true;
+	restart_timer(s, &s->quiet, QUIET_S);
+}
+
 static void queue_ready(void *ctx, struct session *session, unsigned index)
 {
 	struct server *s = ctx;
 
 	(void)session;
+	await_requests(s);
 	loans_want(s->loans, index);
 }
 
@@ -154,12 +207,6 @@ static void reset_device(void *ctx)
 	struct server *s = ctx;
 
 	s->p.device->ops->reset(s->p.device);
-}
-
-static uint64_t requests_of(const struct counters *c)
-{
-	return c->reads + c->writes + c->flushes + c->discards +
-	       c->write_zeroes;
 }
 
 static void session_closing(void *ctx, struct session *session,
@@ -284,15 +331,6 @@ static void hold_over(struct ev_loop *loop, struct ev_timer *w, int revents)
 		let_go(s, "the target serves another one");
 }
 
-/* libev wants no timer changed that runs. */
-static void restart_timer(struct server *s, struct ev_timer *timer,
-			  double seconds)
-{
-	ev_timer_stop(worker_loop(s->home), timer);
-	ev_timer_set(timer, seconds, 0.);
-	ev_timer_start(worker_loop(s->home), timer);
-}
-
 static void hold_client(struct server *s, int fd)
 {
 	if (s->held_fd >= 0)
@@ -354,6 +392,8 @@ static void finish_session(struct server *s)
 	session_free(s->session);
 	s->session = NULL;
 	s->ended = false;
+	s->awaits = false;
+	ev_timer_stop(worker_loop(s->home), &s->quiet);
 	s->p.device->ops->reset(s->p.device);
 	if (fd < 0 || s->closing) {
 		set_connected(s, false);
@@ -417,6 +457,8 @@ static void deliver_start(struct mail *m)
 	s->hold.data = s;
 	ev_timer_init(&s->pause, pause_over, 0., 0.);
 	s->pause.data = s;
+	ev_timer_init(&s->quiet, quiet_over, 0., 0.);
+	s->quiet.data = s;
 	if (s->p.listen_fd >= 0)
 		ev_io_start(worker_loop(s->home), &s->accept);
 	else
