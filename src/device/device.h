@@ -70,6 +70,7 @@ struct device {
 struct device_load {
 	unsigned inflight;
 	uint64_t since_us;	/* of the last change */
+	uint64_t said_us;	/* when a failure of storage was said, or 0 */
 };
 
 /* The context of a lent queue: queue_user.ctx. */

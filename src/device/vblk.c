@@ -12,6 +12,7 @@
 
 #include "base/counters.h"
 #include "base/iov.h"
+#include "base/log.h"
 
 /*
  * Theory of operation: a request
@@ -158,6 +159,25 @@ static void count(const struct vblk_request *r)
 #undef FIELD
 }
 
+/* Between two lines about storage that fails. */
+#define FAILURE_PAUSE_US 10000000
+
+/* Storage that fails once mostly fails for each request: we say it rarely. */
+static void say_failure(const struct vblk_request *r, int err)
+{
+	static const char *const ops[] = {"read", "write", "flush", "discard",
+					  "write_zeroes"};
+	struct device_load *l = r->dq->load;
+	uint64_t now = now_us(r);
+
+	static_assert(ARRAY_SIZE(ops) == IO_NR_OPS, "a word for each");
+	if (l->said_us && now - l->said_us < FAILURE_PAUSE_US)
+		return;
+	l->said_us = now;
+	log_err(queue_tag(r->queue), "storage failed op=%s: %s", ops[r->io.op],
+		strerror(-err));
+}
+
 static void io_done(struct io *io, int res)
 {
 	struct vblk_request *r = container_of(io, struct vblk_request, io);
@@ -165,6 +185,8 @@ static void io_done(struct io *io, int res)
 	r->result = status_of(res);
 	if (res == 0)
 		count(r);
+	else if (r->result == VIRTIO_BLK_S_IOERR)
+		say_failure(r, res);
 	finish(r);
 }
 

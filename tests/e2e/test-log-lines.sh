@@ -82,6 +82,12 @@ says 1 "warn  disk: waits for its backend, no request is served meanwhile: .*"
 says 1 "info  disk: has its backend path=$T/disk.img"
 says 1 "info  disk: client left pid=$bench requests=[1-9][0-9]* errors=0: .*"
 
+# Storage that fails, for many requests: it was made smaller.
+truncate -s 0 "$T/disk.img"
+"$VRINGBENCH" --socket "$T/disk.sock" --rw randread --time 1 \
+	>"$T/bench" 2>&1 && fail "there were no errors"
+says 1 "err   disk/q0: storage failed op=read: Input/output error"
+
 wait_until "its kicks are noticed" logged "info  other: kicked, but"
 says 1 "info  other: kicked, but no request was seen seconds=10: if the disk \
 hangs, add share=on to the VMM's memory backend"
