@@ -71,6 +71,15 @@ void backend_grow(struct backend *b, uint64_t size)
 	}
 }
 
+int backend_check(struct backend *b, char *err, size_t err_len)
+{
+	int ret = b->ops->check ? b->ops->check(b, err, err_len) : 0;
+
+	if (ret)
+		atomic_store(&b->is_outdated, true);
+	return ret;
+}
+
 int backend_claim(struct backend *b, char *err, size_t err_len)
 {
 	int ret = 0;

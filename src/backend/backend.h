@@ -3,6 +3,7 @@
 #pragma once
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -92,6 +93,12 @@ struct backend_ops {
 	void (*close)(struct backend *b);
 
 	/*
+	 * NULL, or: does the path still lead to what was opened?  0, or -ESTALE
+	 * with a sentence in @err.  May block: an offload thread.
+	 */
+	int (*check)(struct backend *b, char *err, size_t err_len);
+
+	/*
 	 * May block: an offload thread.  -EBUSY when somebody else has it, with
 	 * who, as far as known, in @err: try again later.
 	 */
@@ -137,6 +144,9 @@ struct backend {
 	pthread_mutex_t lock;
 	unsigned claims;
 
+	/* found by a check: the path leads elsewhere by now, or nowhere */
+	atomic_bool is_outdated;
+
 	/* each worker's own */
 	struct port *ports[BACKEND_MAX_WORKERS];
 };
@@ -175,6 +185,15 @@ int backend_set_size(struct backend *b, const struct backend_params *p,
  */
 void backend_watch(struct backend *b, struct backend_watch *w);
 void backend_grow(struct backend *b, uint64_t size);
+
+/*
+ * May a guest that comes now be given @b?  Not if its path leads to other
+ * storage than at the open: who puts a copy into a disk's place would lose what
+ * is written to the old one.  A guest that has it keeps it.  Returns 0, or
+ * -ESTALE with a sentence in @err, and notes that @b is outdated.  Offload
+ * thread.
+ */
+int backend_check(struct backend *b, char *err, size_t err_len);
 
 /*
  * Claim for one more user; release for one.  Returns 0, -EBUSY or -errno, with

@@ -172,6 +172,20 @@ static void explain_busy(const struct file_backend *f, char *err,
 			 "in flight");
 }
 
+static int check_file(struct backend *b, char *err, size_t err_len)
+{
+	struct backend_id now;
+
+	if (!inuse_identify_path(b->name, &now) && now.dev == b->id.dev &&
+	    now.ino == b->id.ino && now.is_block == b->id.is_block)
+		return 0;
+	snprintf(err, err_len,
+		 "%s: is gone, or other storage than when it was opened; what "
+		 "is there is served when the VMM connects again",
+		 b->name);
+	return -ESTALE;
+}
+
 /*
  * Readers and those who share take read locks, and no O_EXCL, so they do not
  * exclude each other, but an exclusive user is excluded by any of them.
@@ -235,6 +249,7 @@ const struct backend_ops file_backend = {
 	.name = "file",
 	.open = open_file,
 	.close = close_file,
+	.check = check_file,
 	.claim = claim_file,
 	.release = release_file,
 	.attach = file_io_attach,

@@ -65,10 +65,12 @@ struct loans {
 	enum claim_state claim;
 	struct ev_timer retry;
 	bool waits;			/* for somebody else, as was said */
+	bool is_new;			/* the guest has had nothing yet */
 	char why[256];
 
 	/* the offload thread's while taking or dropping */
 	struct offload_job job;
+	bool check;
 	int result;
 	char job_why[256];
 };
@@ -158,9 +160,13 @@ static void settle_loan(struct loan *n)
 static void run_claim(struct offload_job *j)
 {
 	struct loans *l = container_of(j, struct loans, job);
+	struct backend *b = l->p.device->backend;
 
-	l->result = backend_claim(l->p.device->backend, l->job_why,
-				  sizeof(l->job_why));
+	l->result = 0;
+	if (l->check)
+		l->result = backend_check(b, l->job_why, sizeof(l->job_why));
+	if (l->result == 0)
+		l->result = backend_claim(b, l->job_why, sizeof(l->job_why));
 }
 
 static void retry_claim(struct ev_loop *loop, struct ev_timer *w, int revents)
@@ -197,6 +203,7 @@ static void claim_done(struct offload_job *j)
 				  l->p.device->backend->name);
 		l->claim = CLAIM_HELD;
 		l->waits = false;
+		l->is_new = false;
 	}
 	settle(l);
 }
@@ -204,6 +211,7 @@ static void claim_done(struct offload_job *j)
 static void take_claim(struct loans *l)
 {
 	l->claim = CLAIM_TAKING;
+	l->check = l->is_new;
 	offload_run(&l->job, run_claim, claim_done, worker_mailbox(l->home));
 }
 
@@ -271,6 +279,11 @@ static void settle(struct loans *l)
 		settle_loan(&l->loans[i]);
 	if (loans_are_idle(l))
 		l->p.idle(l->p.ctx);
+}
+
+void loans_begin(struct loans *l)
+{
+	l->is_new = true;
 }
 
 void loans_want(struct loans *l, unsigned index)

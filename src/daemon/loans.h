@@ -57,8 +57,14 @@ void loans_free(struct loans *l);
 void loans_counters(const struct loans *l, struct counters *sum);
 
 /*
+ * A guest comes, to whom nothing was lent: the backend is checked before it is
+ * claimed, see backend_check().  Home only, as all that follow.
+ */
+void loans_begin(struct loans *l);
+
+/*
  * The queue is ready, and is to be lent; or it is no longer, and no request of
- * it is in flight.  Home only, as all that follow.
+ * it is in flight.
  */
 void loans_want(struct loans *l, unsigned index);
 void loans_forget(struct loans *l, unsigned index);

@@ -269,6 +269,24 @@ static void settle(struct entry *e)
 	end_change(e);
 }
 
+/*
+ * Its path leads to other storage by now, and nobody is served: open that.  Not
+ * while a plan is carried out, which may mean it for another target.
+ */
+static void renew(struct entry *e)
+{
+	const struct target *t = e->target;
+
+	if (e->next || !e->is_configured || e->roster->step != STEP_NONE ||
+	    is_closing(e->roster) || target_state(t) != TARGET_OPEN ||
+	    target_is_busy(t) || target_is_connected(t) ||
+	    !target_is_outdated(t))
+		return;
+	e->next = make_target(e, target_owner(t), target_config(t));
+	if (e->next)
+		target_retire(e->target, SERVER_IF_FREE);
+}
+
 static void target_changed(void *ctx, struct target *t)
 {
 	struct entry *e = ctx;
@@ -278,10 +296,12 @@ static void target_changed(void *ctx, struct target *t)
 		return;
 	if (target_state(t) == TARGET_FAILED)
 		start_retry(r);
-	if (target_state(t) == TARGET_CLOSED)
+	if (target_state(t) == TARGET_CLOSED) {
 		target_closed(e);
-	else if (!target_is_busy(t))
+	} else if (!target_is_busy(t)) {
 		settle(e);
+		renew(e);
+	}
 	if (is_closing(r))
 		return;
 	r->p.changed(r->p.ctx);
@@ -452,15 +472,21 @@ static void open_new(struct roster *r)
 {
 	r->step = STEP_OPEN;
 	ev_timer_again(r->p.loop, &r->patience);
-	for (unsigned i = 0; i < r->nr; i++)
-		if (is_to_open(r->entries[i]))
-			target_open(r->entries[i]->target);
+	for (unsigned i = 0; i < r->nr; i++) {
+		const struct entry *e = r->entries[i];
+
+		/* A plan before this one may have left it to whenever. */
+		if (is_to_open(e) || target_state(e->target) == TARGET_NEW)
+			target_open(e->target);
+	}
 }
 
 static void end_plan(struct roster *r)
 {
 	r->step = STEP_NONE;
 	ev_timer_stop(r->p.loop, &r->patience);
+	for (unsigned i = 0; i < r->nr; i++)
+		renew(r->entries[i]);
 	r->done(r->ctx);
 }
 

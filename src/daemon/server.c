@@ -281,6 +281,7 @@ static void begin_session(struct server *s, int fd)
 	int ret = session_new(&s->session, &p);
 
 	s->ended = false;
+	loans_begin(s->loans);
 	loans_counters(s->loans, &s->then);
 	if (ret == 0)
 		ret = link_open(s->session, fd);

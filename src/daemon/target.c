@@ -554,6 +554,11 @@ const struct config_target *target_config(const struct target *t)
 	return t->p.config;
 }
 
+struct config *target_owner(const struct target *t)
+{
+	return t->p.owner;
+}
+
 enum target_state target_state(const struct target *t)
 {
 	return t->state;
@@ -572,6 +577,11 @@ bool target_is_connected(const struct target *t)
 bool target_is_over(const struct target *t)
 {
 	return t->server && server_is_over(t->server);
+}
+
+bool target_is_outdated(const struct target *t)
+{
+	return t->backend && atomic_load(&t->backend->is_outdated);
 }
 
 const struct limits_rates *target_limits(const struct target *t)

@@ -100,7 +100,9 @@ void target_retire(struct target *t, enum server_retire how);
 /* Is an operation under way, whose end changed() will tell? */
 bool target_is_busy(const struct target *t);
 
+/* The configuration, and what it is of, both as long as the target has it. */
 const struct config_target *target_config(const struct target *t);
+struct config *target_owner(const struct target *t);
 enum target_state target_state(const struct target *t);
 
 /* Why it failed, or what could not be changed; "" if nothing. */
@@ -110,6 +112,9 @@ bool target_is_connected(const struct target *t);
 
 /* Has the only client left, which was given?  It is to be retired then. */
 bool target_is_over(const struct target *t);
+
+/* Was it found that its path leads to other storage than when it was opened? */
+bool target_is_outdated(const struct target *t);
 
 /* The limits in force. */
 const struct limits_rates *target_limits(const struct target *t);

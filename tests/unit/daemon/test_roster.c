@@ -365,6 +365,49 @@ Test(roster, opens_a_failed_target_when_its_disk_comes)
 	run_until_state("a", TARGET_OPEN);
 }
 
+static bool facts_came;
+
+static void note_facts(struct target_facts *f)
+{
+	(void)f;
+	facts_came = true;
+}
+
+Test(roster, opens_what_has_taken_the_place_of_a_disk)
+{
+	struct testtarget a = rig;
+	struct target_facts f;
+	struct testguest g;
+	char from[128], to[128];
+
+	make_image(1);
+	apply(IMAGE("a", "1", ""));
+	make_image(2);
+	snprintf(from, sizeof(from), "%s/2.img", rig.dir);
+	snprintf(to, sizeof(to), "%s/1.img", rig.dir);
+	cr_assert_eq(truncate(from, 3 << 20), 0);
+	cr_assert_eq(rename(from, to), 0);
+
+	/* The guest gets nothing of the old one, which is deleted. */
+	struct target *old = target_get(roster_find(roster, "a"));
+
+	snprintf(a.socket, sizeof(a.socket), "%s/a.sock", rig.dir);
+	testguest_start(&g, &a, 1, 0);
+	while (!target_is_outdated(old))
+		usleep(1000);
+	testguest_stop(&g);
+	while (target_state(old) != TARGET_CLOSED)
+		ev_run(rig.loop, EVRUN_ONCE);
+	target_put(old);
+	run_until_state("a", TARGET_OPEN);
+	target_collect(roster_find(roster, "a"), &f, note_facts);
+	run_until(&facts_came);
+	cr_expect_eq(f.info.size, 3 << 20);
+	target_facts_fini(&f);
+	apply(IMAGE("a", "1", ""));
+	expect("a", PLAN_KEEP, PLAN_OK);
+}
+
 Test(roster, changes_live_keys_under_a_client)
 {
 	struct frontend f;
