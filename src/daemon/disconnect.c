@@ -29,8 +29,13 @@ static void tell(struct target_cut *c)
 	if (c->peer.was_cut)
 		control_reply_send(d->reply, say_whom(c));
 	else
-		control_reply_fail(d->reply, "nobody is connected to %s",
-				   target_config(c->target)->name);
+		control_reply_fail(d->reply, "nobody is connected to %s%s",
+				   target_config(c->target)->name,
+				   target_is_connected(c->target)
+					   ? ": its client has left, but the "
+					     "storage has not answered all "
+					     "requests yet"
+					   : "");
 	target_cut_fini(c);
 	free(d);
 }

@@ -70,6 +70,9 @@ kill -KILL "$client"
 wait "$client" 2>/dev/null
 ctl list >/dev/null || fail "no list"
 is_state hung lingering || fail "its requests are forgotten"
+ctl disconnect hung >"$T/out" 2>&1 && fail "somebody was there"
+grep -q 'its client has left, but the storage has not answered' "$T/out" ||
+	fail "disconnect does not say what holds it: $(cat "$T/out")"
 config "$hung}"
 ctl reload >"$T/out" && fail "its name is given away: $(cat "$T/out")"
 
