@@ -182,6 +182,8 @@ libvringd_a_SOURCES = \
 	src/vhost/call.h \
 	src/vhost/gate.c \
 	src/vhost/gate.h \
+	src/vhost/guard.c \
+	src/vhost/guard.h \
 	src/vhost/handlers.c \
 	src/vhost/handlers.h \
 	src/vhost/limits.c \

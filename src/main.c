@@ -24,7 +24,7 @@
 #include "run/mailbox.h"
 #include "run/offload.h"
 #include "run/worker.h"
-#include "vhost/memmap.h"
+#include "vhost/guard.h"
 
 /*
  * Theory of operation: start and stop
@@ -386,7 +386,7 @@ static int start(struct daemon *d)
 	int ret = make_loop(d);
 
 	if (ret == 0)
-		ret = memmap_guard_init();
+		ret = guard_init();
 	if (ret == 0)
 		ret = make_workers(d);
 	if (ret == 0)

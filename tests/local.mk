@@ -141,6 +141,7 @@ unit_tests_SOURCES = \
 	tests/unit/run/test_worker.c \
 	tests/unit/vhost/test_backchannel.c \
 	tests/unit/vhost/test_gate.c \
+	tests/unit/vhost/test_guard.c \
 	tests/unit/vhost/test_handlers.c \
 	tests/unit/vhost/test_limits.c \
 	tests/unit/vhost/test_link.c \

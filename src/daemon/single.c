@@ -19,7 +19,7 @@
 #include "daemon/logwriter.h"
 #include "daemon/target.h"
 #include "run/offload.h"
-#include "vhost/memmap.h"
+#include "vhost/guard.h"
 
 /* For the requests in flight, as long as the daemon takes. */
 #define STOP_S 25.
@@ -239,7 +239,7 @@ static int start(struct single *s)
 	if (ret == 0)
 		ret = make_loop(s);
 	if (ret == 0)
-		ret = memmap_guard_init();
+		ret = guard_init();
 	if (ret == 0)
 		ret = make_worker(s);
 	if (ret == 0)

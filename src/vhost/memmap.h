@@ -24,11 +24,8 @@
  * request, and no thread waits.
  *
  * What a guest can do to mapped memory besides changing it at any moment is to
- * take it away, by truncating the file.  The CPU then gets SIGBUS.  The handler
- * finds the region by its address, puts anonymous memory over the whole region
- * (one page would fail in huge pages), marks it gone and returns.  The worker
- * breaks the queue at the end of its turn.  The kernel's own accesses return
- * EFAULT and become failed requests.
+ * take it away: see guard.h.  The worker breaks the queue at the end of its
+ * turn.  The kernel's own accesses return EFAULT and become failed requests.
  */
 #define MEMMAP_MAX_REGIONS 512
 
@@ -46,12 +43,6 @@ struct memmap_range {
 	uint64_t uva;		/* address in the VMM */
 	uint64_t offset;	/* in the descriptor */
 };
-
-/*
- * Catch SIGBUS in guest memory from now on.  Other SIGBUS end the process as
- * before.  Returns 0 or -errno.  Main thread, once.
- */
-int memmap_guard_init(void);
 
 /*
  * An empty memmap, with one user.  @home is where the session lives.  Returns
@@ -139,9 +130,7 @@ int memmap_iov(const struct memmap *m, uint64_t gpa, uint64_t len,
 void *memmap_uva(const struct memmap *m, uint64_t uva, uint64_t len);
 
 /*
- * The number of SIGBUS caught so far in the process: one load, to be
- * compared with an earlier value before asking memmap_is_gone(), which tells
- * whether a region of @m was taken away.  Any thread.
+ * Was a region of @m taken away?  To be asked when guard_faults() has grown.
+ * Any thread.
  */
-unsigned memmap_faults(void);
 bool memmap_is_gone(const struct memmap *m);

@@ -13,6 +13,7 @@
 #include "base/util.h"
 #include "run/offload.h"
 #include "vhost/call.h"
+#include "vhost/guard.h"
 #include "vhost/slots.h"
 #include "vhost/split.h"
 
@@ -55,7 +56,7 @@ struct queue {
 	unsigned nr_stopping;	/* calls that are being cancelled */
 	unsigned in_flight;
 	uint64_t copied;	/* bytes, since the ring was looked at */
-	unsigned faults;	/* memmap_faults() as last seen */
+	unsigned faults;	/* guard_faults() as last seen */
 	char why[96];
 	struct mail broken_mail;
 	struct mail drained_mail;
@@ -98,7 +99,7 @@ static void set_broken(struct queue *q, const char *why)
 /* Was memory of ours taken away?  Costs one load if none was anywhere. */
 static void check_memory(struct queue *q)
 {
-	unsigned faults = memmap_faults();
+	unsigned faults = guard_faults();
 
 	if (likely(faults == q->faults))
 		return;
@@ -476,7 +477,7 @@ static int prepare(struct queue *q, struct memmap *map,
 		.indirect = setup->indirect,
 		.map = map,
 	};
-	q->faults = memmap_faults();
+	q->faults = guard_faults();
 
 	int err = split_locate(&q->ring, &setup->addr);
 

@@ -33,6 +33,7 @@
 #include "frontend.h"
 #include "fuzz.h"
 #include "guestblk.h"
+#include "vhost/guard.h"
 
 #define MEMORY	 (1u << 20)
 #define NR_RINGS 4
@@ -104,7 +105,7 @@ static void start_worker(void)
 {
 	struct worker_params p = {.cpu = -1, .sqpoll_cpu = -1, .io_workers = 4};
 
-	expect(!memmap_guard_init());
+	expect(!guard_init());
 	mailbox_init(&live.control, ev_loop_new(EVBACKEND_EPOLL));
 	expect(!worker_new(&live.worker, &p));
 	expect(!worker_start(live.worker));

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "base/util.h"
-#include "vhost/memmap.h"
+#include "vhost/guard.h"
 
 static char name[] = "t1";
 static char serial[] = "SERIAL";
@@ -70,7 +70,7 @@ void testtarget_close(struct testtarget *t, struct target *target)
 
 void testtarget_start(struct testtarget *t)
 {
-	cr_assert_eq(memmap_guard_init(), 0);
+	cr_assert_eq(guard_init(), 0);
 	t->loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
 	mailbox_init(&t->control, t->loop);
 	for (unsigned i = 0; i < t->nr_workers; i++) {

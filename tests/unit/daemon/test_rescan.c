@@ -10,7 +10,7 @@
 #include "daemon/rescan.h"
 #include "run/offload.h"
 #include "silentfuse.h"
-#include "vhost/memmap.h"
+#include "vhost/guard.h"
 
 #define MIB (1 << 20)
 
@@ -53,7 +53,7 @@ static void make_roster(void)
 		.changed = ignore,
 	};
 
-	cr_assert_eq(memmap_guard_init(), 0);
+	cr_assert_eq(guard_init(), 0);
 	loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
 	mailbox_init(&box, loop);
 	rp.loop = loop;

@@ -3,8 +3,6 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -13,6 +11,7 @@
 
 #include "base/util.h"
 #include "ringmem.h"
+#include "vhost/guard.h"
 #include "vhost/memmap.h"
 
 #define PAGE 4096u
@@ -22,7 +21,7 @@ static struct ringmem rm;
 static void setup(void)
 {
 	rm_init(&rm, 8);
-	cr_assert_eq(memmap_guard_init(), 0);
+	cr_assert_eq(guard_init(), 0);
 }
 
 static void teardown(void)
@@ -380,7 +379,7 @@ Test(memmap, survives_memory_that_is_taken_away)
 {
 	volatile char *b = rm_host(&rm, RM_B + RM_DATA_SIZE - 1);
 	volatile char *d = rm_host(&rm, RM_D);
-	unsigned before = memmap_faults();
+	unsigned before = guard_faults();
 
 	*b = 'b';
 	*d = 'd';
@@ -391,91 +390,14 @@ Test(memmap, survives_memory_that_is_taken_away)
 				       RM_DATA_SIZE / 2),
 		     0);
 	cr_assert_eq(*d, 'd');
-	cr_assert_eq(memmap_faults(), before);
+	cr_assert_eq(guard_faults(), before);
 	cr_assert_eq(*b, 0);
-	cr_assert_eq(memmap_faults(), before + 1);
+	cr_assert_eq(guard_faults(), before + 1);
 	cr_assert(memmap_is_gone(rm.map));
 	*b = 'x';
 	cr_assert_eq(*b, 'x');
-	cr_assert_eq(memmap_faults(), before + 1);
+	cr_assert_eq(guard_faults(), before + 1);
 	cr_assert_eq(*d, 'd');
-}
-
-static void *touch(void *arg)
-{
-	for (unsigned i = 0; i < RM_DATA_SIZE; i++)
-		((volatile char *)arg)[i] = 1;
-	return NULL;
-}
-
-Test(memmap, survives_that_several_threads_meet_the_hole)
-{
-	pthread_t t[4];
-
-	cr_assert_eq(ftruncate(rm.fd, RM_A_SIZE), 0);
-	for (unsigned i = 0; i < ARRAY_SIZE(t); i++)
-		cr_assert_eq(pthread_create(&t[i], NULL, touch,
-					    rm_host(&rm, i % 2 ? RM_B : RM_D)),
-			     0);
-	for (unsigned i = 0; i < ARRAY_SIZE(t); i++)
-		pthread_join(t[i], NULL);
-	cr_assert(memmap_is_gone(rm.map));
-	cr_assert_geq(memmap_faults(), 2);
-}
-
-Test(memmap, guards_more_regions_than_one_chunk_holds)
-{
-	struct memmap *m = memmap_get(rm.map), *next;
-	struct memmap_range r = { 0, PAGE, 0, 0 };
-	int fd = memory_file(PAGE);
-
-	for (unsigned i = 0; i < 300; i++) {
-		r.gpa = r.uva = 0x10000000ull + (uint64_t)i * PAGE;
-		cr_assert_eq(memmap_add(&next, m, &r, dup(fd), MEMMAP_SHMEM),
-			     0);
-		memmap_put(m);
-		m = next;
-	}
-	cr_assert_eq(ftruncate(fd, 0), 0);
-	close(fd);
-
-	volatile char *last = memmap_uva(m, r.uva, 1);
-
-	cr_assert_eq(*last, 0);
-	cr_assert(memmap_is_gone(m));
-	cr_assert_not(memmap_is_gone(rm.map));
-	put(m);
-}
-
-Test(memmap, does_not_call_a_new_region_gone_in_an_old_place)
-{
-	struct memmap *m;
-	struct memmap_range r = { 0, PAGE, 0, 0 };
-	int fd = memory_file(PAGE);
-
-	cr_assert_eq(memmap_add(&m, rm.map, &r, dup(fd), MEMMAP_SHMEM), 0);
-	cr_assert_eq(ftruncate(fd, 0), 0);
-	cr_assert_eq(*(volatile char *)memmap_uva(m, 0, 1), 0);
-	cr_assert(memmap_is_gone(m));
-	put(m);
-	close(fd);
-	cr_assert_eq(add(&m, rm.map, 0, PAGE, 0, 0), 0);
-	cr_assert_not(memmap_is_gone(m));
-	put(m);
-}
-
-Test(memmap, lets_any_other_sigbus_end_the_process, .signal = SIGBUS)
-{
-	int fd = memory_file(PAGE);
-	volatile char *p = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, 0);
-
-	cr_assert_eq(ftruncate(fd, 0), 0);
-	cr_assert_eq(*p, 0);
-}
-
-Test(memmap, lets_a_sigbus_that_was_sent_end_the_process, .signal = SIGBUS)
-{
-	raise(SIGBUS);
 }
 
 Test(memmap, replaces_huge_pages_as_a_whole)

@@ -18,6 +18,7 @@
 #include "base/util.h"
 #include "ringmem.h"
 #include "run/offload.h"
+#include "vhost/guard.h"
 #include "vhost/queue.h"
 
 #define N    VRING_DESC_F_NEXT
@@ -309,7 +310,7 @@ static void setup(void)
 {
 	signal(SIGPIPE, SIG_IGN);
 	log_set(LOG_LEVEL_ERR, 0);
-	cr_assert_eq(memmap_guard_init(), 0);
+	cr_assert_eq(guard_init(), 0);
 	sem_init(&done, 0, 0);
 	home = new_worker(0);
 	lend_to = home;

@@ -12,6 +12,7 @@
 #include "base/util.h"
 #include "fuzz.h"
 #include "ringmem.h"
+#include "vhost/guard.h"
 #include "vhost/split.h"
 
 #define N VRING_DESC_F_NEXT
@@ -41,7 +42,7 @@ static void start(unsigned size, bool event_idx)
 static void setup(void)
 {
 	rm_init(&rm, 4);
-	cr_assert_eq(memmap_guard_init(), 0);
+	cr_assert_eq(guard_init(), 0);
 	start(4, false);
 }
 
