@@ -395,7 +395,7 @@ static void finish_session(struct server *s)
 	s->ended = false;
 	s->awaits = false;
 	ev_timer_stop(worker_loop(s->home), &s->quiet);
-	s->p.device->ops->reset(s->p.device);
+	s->p.device->ops->power_on(s->p.device);
 	if (fd < 0 || s->closing) {
 		set_connected(s, false);
 		return;

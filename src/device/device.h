@@ -52,7 +52,13 @@ struct device_ops {
 	/* Worker only: one chain of a queue that was lent with this device. */
 	void (*request)(void *device_queue, struct queue *q, struct chain *c);
 
-	/* As after power on: a new session, or the driver asked for it. */
+	/*
+	 * As after power on, for a new session; and the driver gave the device
+	 * up.  That a driver turned the write cache off outlives the second:
+	 * QEMU resets a device when its VM is merely paused, and does not
+	 * repeat it.
+	 */
+	void (*power_on)(struct device *d);
 	void (*reset)(struct device *d);
 	int (*save)(const struct device *d, struct blob *out);
 	int (*load)(struct device *d, const struct blob *in);

@@ -28,7 +28,9 @@
  * queue_push() is never called from within request().
  *
  * Writes are stable on completion (IO_FUA) unless the driver has accepted a
- * write cache and not turned it off.
+ * write cache and not turned it off.  Once off, the cache stays so until it is
+ * turned on or the session ends: virtio allows either position after a reset,
+ * and who resets the device need not be the driver, or tell it.
  *
  * Running a request again after a crash is harmless for every operation here:
  * each writes the same bytes to the same place.
@@ -43,6 +45,7 @@ struct vblk {
 	struct device device;
 	struct virtio_blk_config config; /* little endian, as the guest reads */
 	uint64_t accepted;		 /* features, 0 before accept() */
+	bool cache_off;			 /* a driver's wish, see above */
 	bool read_only;
 	char serial[VIRTIO_BLK_ID_BYTES]; /* NUL padded, maybe not ended */
 
@@ -490,6 +493,16 @@ static void decide_write_through(struct vblk *v)
 	atomic_store_explicit(&v->write_through, !cache, memory_order_relaxed);
 }
 
+/* Where the switch of the write cache is before a driver moves it. */
+static void place_switch(struct vblk *v)
+{
+	bool has_cache = !v->accepted ||
+			 v->accepted & (1ULL << VIRTIO_BLK_F_FLUSH);
+
+	v->config.wce = has_cache && !v->cache_off;
+	decide_write_through(v);
+}
+
 static int vblk_accept(struct device *d, uint64_t features)
 {
 	struct vblk *v = to_vblk(d);
@@ -498,8 +511,7 @@ static int vblk_accept(struct device *d, uint64_t features)
 	if (features == v->accepted)
 		return 0;
 	v->accepted = features;
-	v->config.wce = !!(features & (1ULL << VIRTIO_BLK_F_FLUSH));
-	decide_write_through(v);
+	place_switch(v);
 	return 0;
 }
 
@@ -528,6 +540,7 @@ static int vblk_config_set(struct device *d, const void *buf, size_t off,
 	if (wce > 1)
 		return -EINVAL;
 	v->config.wce = wce;
+	v->cache_off = !wce;
 	decide_write_through(v);
 	return 0;
 }
@@ -592,8 +605,13 @@ static void vblk_reset(struct device *d)
 	struct vblk *v = to_vblk(d);
 
 	v->accepted = 0;
-	v->config.wce = 1;
-	atomic_store_explicit(&v->write_through, true, memory_order_relaxed);
+	place_switch(v);
+}
+
+static void vblk_power_on(struct device *d)
+{
+	to_vblk(d)->cache_off = false;
+	vblk_reset(d);
 }
 
 static int vblk_open(struct device **out, const struct device_params *p)
@@ -611,7 +629,7 @@ static int vblk_open(struct device **out, const struct device_params *p)
 	set_size(v, p->backend->info.size);
 	fill_topology(v);
 	fill_segs(v);
-	vblk_reset(&v->device);
+	vblk_power_on(&v->device);
 	*out = &v->device;
 	return 0;
 }
@@ -642,7 +660,7 @@ static int vblk_save(const struct device *d, struct blob *out)
 	if (!s)
 		return -ENOMEM;
 	s->version = 1;
-	s->wce = v->config.wce;
+	s->wce = !v->cache_off;
 	out->data = s;
 	out->len = sizeof(*s);
 	return 0;
@@ -658,8 +676,8 @@ static int vblk_load(struct device *d, const struct blob *in)
 	memcpy(&s, in->data, sizeof(s));
 	if (s.version != 1 || s.wce > 1)
 		return -EINVAL;
-	v->config.wce = s.wce;
-	decide_write_through(v);
+	v->cache_off = !s.wce;
+	place_switch(v);
 	return 0;
 }
 
@@ -673,6 +691,7 @@ const struct device_ops vblk_device = {
 	.config_get = vblk_config_get,
 	.config_set = vblk_config_set,
 	.request = vblk_request,
+	.power_on = vblk_power_on,
 	.reset = vblk_reset,
 	.save = vblk_save,
 	.load = vblk_load,

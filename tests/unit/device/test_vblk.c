@@ -604,6 +604,38 @@ Test(vblk, forgets_the_driver_at_reset)
 	vblk_device.close(d);
 }
 
+/* A driver whose VM was paused does not know of the reset. */
+Test(vblk, keeps_the_cache_off_over_a_reset_but_not_into_a_new_session)
+{
+	struct device *d = open_device();
+	uint8_t off = 0, on = 1, seen;
+
+	vblk_device.accept(d, FLUSH | CONFIG_WCE);
+	vblk_device.config_set(d, &off, 32, 1);
+	vblk_device.reset(d);
+	cr_assert_eq(flags_of_a_write(d), IO_FUA);
+	vblk_device.config_get(d, &seen, 32, 1);
+	cr_assert_eq(seen, 0);
+
+	/* The firmware accepts other features than the kernel. */
+	vblk_device.accept(d, FLUSH);
+	vblk_device.accept(d, FLUSH | CONFIG_WCE);
+	cr_assert_eq(flags_of_a_write(d), IO_FUA);
+	vblk_device.config_get(d, &seen, 32, 1);
+	cr_assert_eq(seen, 0);
+
+	/* Turned on again it stays on; so it is at the next power on. */
+	vblk_device.config_set(d, &on, 32, 1);
+	vblk_device.reset(d);
+	vblk_device.accept(d, FLUSH | CONFIG_WCE);
+	cr_assert_eq(flags_of_a_write(d), 0);
+	vblk_device.config_set(d, &off, 32, 1);
+	vblk_device.power_on(d);
+	vblk_device.accept(d, FLUSH | CONFIG_WCE);
+	cr_assert_eq(flags_of_a_write(d), 0);
+	vblk_device.close(d);
+}
+
 Test(vblk, follows_a_backend_that_grew)
 {
 	struct device *d = open_device();
