@@ -190,6 +190,8 @@ libvringd_a_SOURCES = \
 	src/vhost/limits.h \
 	src/vhost/link.c \
 	src/vhost/link.h \
+	src/vhost/mapping.c \
+	src/vhost/mapping.h \
 	src/vhost/memmap.c \
 	src/vhost/memmap.h \
 	src/vhost/proto.c \

@@ -145,6 +145,7 @@ unit_tests_SOURCES = \
 	tests/unit/vhost/test_handlers.c \
 	tests/unit/vhost/test_limits.c \
 	tests/unit/vhost/test_link.c \
+	tests/unit/vhost/test_mapping.c \
 	tests/unit/vhost/test_memmap.c \
 	tests/unit/vhost/test_proto.c \
 	tests/unit/vhost/test_queue.c \

@@ -63,7 +63,7 @@ struct server_params {
 	int client_fd;			/* without listen_fd: the only client */
 	unsigned nr_queues;
 	unsigned max_queue_size;
-	enum memmap_files memory_files;
+	enum mapping_files memory_files;
 	struct mailbox *control;
 
 	/* on the control thread */

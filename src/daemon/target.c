@@ -339,8 +339,8 @@ static int make_server(struct target *t, const struct config_target *c)
 		.nr_queues = c->queues,
 		.max_queue_size = c->queue_size,
 		.memory_files = c->memory_files == CONFIG_MEMORY_FILES_ANY
-					? MEMMAP_ANY
-					: MEMMAP_SHMEM,
+					? MAPPING_ANY
+					: MAPPING_SHMEM,
 		.control = t->p.control,
 		.answered = server_answered,
 		.news = server_news,

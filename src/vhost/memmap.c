@@ -3,14 +3,8 @@
 #include "vhost/memmap.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <sys/vfs.h>
-#include <unistd.h>
 
 #include "base/util.h"
 #include "run/offload.h"
@@ -19,12 +13,8 @@
 /* One mapping, shared by the memmaps that hold it. */
 struct memmap_region {
 	unsigned refs;			/* memmaps; home only */
-	unsigned char *map;		/* whole pages */
-	size_t map_len;
-	unsigned char *host;		/* where the region begins in it */
-	struct guard *guard;
+	struct mapping mapping;
 	struct memmap_range range;
-	uint64_t page;			/* of the file; huge, perhaps */
 };
 
 /* A region in one of the two orders of a memmap. */
@@ -55,7 +45,7 @@ struct memmap {
 bool memmap_is_gone(const struct memmap *m)
 {
 	for (unsigned i = 0; i < m->nr; i++) {
-		if (guard_is_gone(m->by_gpa[i].region->guard))
+		if (guard_is_gone(m->by_gpa[i].region->mapping.guard))
 			return true;
 	}
 	return false;
@@ -149,7 +139,7 @@ static void insert(struct place *p, unsigned nr, uint64_t start,
 	unsigned i = rank(p, nr, start);
 
 	memmove(&p[i + 1], &p[i], (nr - i) * sizeof(*p));
-	p[i] = (struct place){ start, r->range.size, r->host, r };
+	p[i] = (struct place){ start, r->range.size, r->mapping.host, r };
 }
 
 /* @m becomes a holder of @r; there is room. */
@@ -199,85 +189,24 @@ static int check_range(const struct memmap *old,
 	return old->nr == MEMMAP_MAX_REGIONS ? -ENOSPC : 0;
 }
 
-/*
- * Look at the file, in an order that cannot hang: only shmem and hugetlbfs
- * have seals, and none of the calls after that one blocks for them.  @page is
- * set to the size of its pages.
- */
-static int check_file(int fd, enum memmap_files files, uint64_t end,
-		      uint64_t *page)
-{
-	if (fcntl(fd, F_GET_SEALS) < 0) {
-		if (errno != EINVAL)
-			return -errno;
-		if (files != MEMMAP_ANY)
-			return -EMEDIUMTYPE;
-	}
-
-	struct stat st;
-	struct statfs fs;
-
-	if (fstat(fd, &st) || fstatfs(fd, &fs))
-		return -errno;
-	if (S_ISREG(st.st_mode) && end > (uint64_t)st.st_size)
-		return -EINVAL;
-	*page = sysconf(_SC_PAGESIZE);
-	if (fs.f_type == HUGETLBFS_MAGIC)
-		*page = fs.f_bsize;
-	return 0;
-}
-
-/* Map the whole pages that the range lies in. */
-static int map_region(struct memmap_region *r, int fd, uint64_t page)
-{
-	uint64_t first = align_down(r->range.offset, page);
-	uint64_t end = r->range.offset + r->range.size;
-
-	if (end > INT64_MAX - page)
-		return -EINVAL;
-
-	size_t len = align_up(end, page) - first;
-	/* No reservation: the memory is the VMM's, and so is the limit. */
-	void *map = mmap(NULL, len, PROT_READ | PROT_WRITE,
-			 MAP_SHARED | MAP_NORESERVE, fd, (off_t)first);
-
-	if (map == MAP_FAILED)
-		return -errno;
-	r->map = map;
-	r->map_len = len;
-	r->host = r->map + (r->range.offset - first);
-	/* The guest's secrets have no place in a core dump of ours. */
-	madvise(map, len, MADV_DONTDUMP);
-	r->guard = guard_add(map, len);
-	return r->guard ? 0 : -ENOMEM;
-}
-
 /* Accepts half a region.  May take long. */
 static void free_region(struct memmap_region *r)
 {
-	guard_del(r->guard);
-	if (r->map)
-		munmap(r->map, r->map_len);
+	mapping_close(&r->mapping);
 	free(r);
 }
 
 static int new_region(struct memmap_region **out,
 		      const struct memmap_range *range, int fd,
-		      enum memmap_files files)
+		      enum mapping_files files)
 {
-	uint64_t page;
-	int err = check_file(fd, files, range->offset + range->size, &page);
-
-	if (err)
-		return err;
-
 	struct memmap_region *r = calloc(1, sizeof(*r));
+	int err;
 
 	if (!r)
 		return -ENOMEM;
 	r->range = *range;
-	r->page = page;
-	err = map_region(r, fd, page);
+	err = mapping_open(&r->mapping, fd, range->offset, range->size, files);
 	if (err)
 		free_region(r);
 	else
@@ -287,7 +216,7 @@ static int new_region(struct memmap_region **out,
 
 static int add_region(struct memmap **out, const struct memmap *old,
 		      const struct memmap_range *range, int fd,
-		      enum memmap_files files)
+		      enum mapping_files files)
 {
 	struct memmap_region *r;
 	int err = check_range(old, range);
@@ -310,7 +239,7 @@ static int add_region(struct memmap **out, const struct memmap *old,
 
 int memmap_add(struct memmap **out, const struct memmap *old,
 	       const struct memmap_range *range, int fd,
-	       enum memmap_files files)
+	       enum mapping_files files)
 {
 	int err = add_region(out, old, range, fd, files);
 
@@ -425,5 +354,5 @@ void memmap_region_facts(const struct memmap *m, unsigned i,
 
 	f->gpa = r->range.gpa;
 	f->size = r->range.size;
-	f->page = r->page;
+	f->page = r->mapping.page;
 }

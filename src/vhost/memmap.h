@@ -8,6 +8,7 @@
 #include <sys/uio.h>
 
 #include "run/mailbox.h"
+#include "vhost/mapping.h"
 
 /*
  * Theory of operation: guest memory
@@ -32,11 +33,6 @@
 struct memmap;
 struct memmap_region;
 
-enum memmap_files {
-	MEMMAP_SHMEM,	/* only memory files: shmem and hugetlbfs */
-	MEMMAP_ANY,	/* any file; one on a dead server may hang us */
-};
-
 struct memmap_range {
 	uint64_t gpa;		/* guest physical address */
 	uint64_t size;		/* bytes, not 0 */
@@ -52,9 +48,8 @@ int memmap_new(struct memmap **out, struct mailbox *home);
 
 /*
  * A copy of @old with one more region, which is mapped from @fd; @fd is
- * consumed, closed by an offload thread, whatever happens.  The first thing
- * done to it is F_GET_SEALS, which never blocks: a file that is no memory file
- * is refused with -EMEDIUMTYPE unless @files allows it.
+ * consumed, closed by an offload thread, whatever happens.  A file that is no
+ * memory file is refused with -EMEDIUMTYPE unless @files allows it.
  *
  * Returns 0, -EINVAL (size 0, overflow, beyond the file), -EEXIST (overlaps a
  * region by guest or VMM address), -ENOSPC (MEMMAP_MAX_REGIONS), or -errno of
@@ -62,7 +57,7 @@ int memmap_new(struct memmap **out, struct mailbox *home);
  */
 int memmap_add(struct memmap **out, const struct memmap *old,
 	       const struct memmap_range *range, int fd,
-	       enum memmap_files files);
+	       enum mapping_files files);
 
 /*
  * A copy of @old without the region that has this gpa, uva and size; the

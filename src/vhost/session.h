@@ -105,7 +105,7 @@ struct session_params {
 	enum proto_device device;
 	unsigned nr_queues; /* at most 256 */
 	unsigned max_queue_size;
-	enum memmap_files memory_files;
+	enum mapping_files memory_files;
 	struct counters *counters; /* written on the home, or NULL */
 };
 

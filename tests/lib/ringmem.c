@@ -35,7 +35,7 @@ static void make_map(struct ringmem *rm, struct mailbox *home)
 		struct memmap *more;
 
 		must(!memmap_add(&more, rm->map, &regions[i], dup(rm->fd),
-				 MEMMAP_SHMEM),
+				 MAPPING_SHMEM),
 		     "memmap_add");
 		memmap_put(rm->map);
 		rm->map = more;

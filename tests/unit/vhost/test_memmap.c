@@ -45,7 +45,7 @@ static int add(struct memmap **out, const struct memmap *old, uint64_t gpa,
 {
 	struct memmap_range r = { gpa, size, uva, offset };
 
-	return memmap_add(out, old, &r, memory_file(16 * PAGE), MEMMAP_SHMEM);
+	return memmap_add(out, old, &r, memory_file(16 * PAGE), MAPPING_SHMEM);
 }
 
 static void set_true(void *flag)
@@ -231,7 +231,7 @@ Test(memmap, maps_from_an_offset_that_is_not_aligned)
 
 	cr_assert_eq(pwrite(fd, "first", 5, 1234), 5);
 	cr_assert_eq(pwrite(fd, "z", 1, 1234 + 2 * PAGE - 1), 1);
-	cr_assert_eq(memmap_add(&m, rm.map, &r, fd, MEMMAP_SHMEM), 0);
+	cr_assert_eq(memmap_add(&m, rm.map, &r, fd, MAPPING_SHMEM), 0);
 	cr_assert_eq(memmap_iov(m, 0, 2 * PAGE, &iov, 1), 1);
 	memcpy(buf, iov.iov_base, 5);
 	cr_assert_str_eq(buf, "first");
@@ -254,44 +254,6 @@ Test(memmap, accepts_no_more_regions_than_the_maximum)
 	put(m);
 }
 
-Test(memmap, accepts_only_memory_files_unless_told_otherwise)
-{
-	char path[] = "/var/tmp/memmap-XXXXXX";
-	int fd = mkstemp(path);
-	struct memmap_range r = { 0, PAGE, 0, 0 };
-	struct memmap *m = NULL;
-
-	cr_assert_geq(fd, 0);
-	cr_assert_eq(unlink(path), 0);
-	cr_assert_eq(ftruncate(fd, PAGE), 0);
-	cr_assert_eq(memmap_add(&m, rm.map, &r, dup(fd), MEMMAP_SHMEM),
-		     -EMEDIUMTYPE);
-	cr_assert_null(m);
-	cr_assert_eq(memmap_add(&m, rm.map, &r, fd, MEMMAP_ANY), 0);
-	put(m);
-}
-
-Test(memmap, refuses_what_is_no_file_of_that_size)
-{
-	struct memmap_range r = { 0, PAGE, 0, 0 };
-	struct memmap *m = NULL;
-	int p[2];
-
-	cr_assert_eq(pipe(p), 0);
-	int fds[] = { open("/", O_RDONLY | O_DIRECTORY),
-		      open("/tmp", O_PATH), p[0], p[1] };
-
-	for (unsigned i = 0; i < ARRAY_SIZE(fds); i++) {
-		cr_assert_geq(fds[i], 0);
-		cr_assert_lt(memmap_add(&m, rm.map, &r, dup(fds[i]),
-					MEMMAP_SHMEM),
-			     0);
-		cr_assert_lt(memmap_add(&m, rm.map, &r, fds[i], MEMMAP_ANY),
-			     0);
-	}
-	cr_assert_null(m);
-}
-
 static bool is_closed_soon(int fd)
 {
 	for (int i = 0; i < 1000; i++) {
@@ -309,10 +271,10 @@ Test(memmap, closes_the_descriptor_whatever_happens)
 	struct memmap *m;
 	int fd = memory_file(PAGE);
 
-	cr_assert_eq(memmap_add(&m, rm.map, &bad, fd, MEMMAP_SHMEM), -EINVAL);
+	cr_assert_eq(memmap_add(&m, rm.map, &bad, fd, MAPPING_SHMEM), -EINVAL);
 	cr_assert(is_closed_soon(fd));
 	fd = memory_file(PAGE);
-	cr_assert_eq(memmap_add(&m, rm.map, &good, fd, MEMMAP_SHMEM), 0);
+	cr_assert_eq(memmap_add(&m, rm.map, &good, fd, MAPPING_SHMEM), 0);
 	cr_assert(is_closed_soon(fd));
 	put(m);
 }
@@ -398,29 +360,4 @@ Test(memmap, survives_memory_that_is_taken_away)
 	cr_assert_eq(*b, 'x');
 	cr_assert_eq(guard_faults(), before + 1);
 	cr_assert_eq(*d, 'd');
-}
-
-Test(memmap, replaces_huge_pages_as_a_whole)
-{
-	size_t huge = 2u << 20;
-	int fd = memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB);
-
-	if (fd < 0 || ftruncate(fd, 2 * huge) < 0)
-		cr_skip("no huge pages of 2 MiB");
-
-	/* one small page of the first, and no huge page need be free */
-	uint64_t at = 0x10000000;
-	struct memmap_range r = { at, huge + PAGE, at, PAGE };
-	struct memmap *m;
-
-	cr_assert_eq(memmap_add(&m, rm.map, &r, dup(fd), MEMMAP_SHMEM), 0);
-
-	volatile char *p = memmap_uva(m, at + huge, 1);
-
-	cr_assert_eq(ftruncate(fd, 0), 0);
-	close(fd);
-	*p = 1;
-	cr_assert_eq(*p, 1);
-	cr_assert(memmap_is_gone(m));
-	put(m);
 }

@@ -1242,7 +1242,7 @@ static void add_again(struct guest *g)
 
 	g->on_request = NULL;
 	cr_assert_eq(memmap_add(&next_map, g->rm.map, &more, dup(g->rm.fd),
-				MEMMAP_SHMEM),
+				MAPPING_SHMEM),
 		     0);
 	change = (struct queue_change){ QUEUE_CHANGE_MAP, .map = next_map };
 	cr_assert_eq(queue_change(g->q, &change), 0);

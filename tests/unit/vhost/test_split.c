@@ -428,7 +428,7 @@ static struct memmap *add_big(void)
 	int fd = memfd_create("big", MFD_CLOEXEC);
 
 	cr_assert_eq(ftruncate(fd, 2 * BIG), 0);
-	cr_assert_eq(memmap_add(&m, rm.map, &range, fd, MEMMAP_SHMEM), 0);
+	cr_assert_eq(memmap_add(&m, rm.map, &range, fd, MAPPING_SHMEM), 0);
 	r.map = m;
 	return m;
 }
