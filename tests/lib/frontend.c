@@ -2,6 +2,7 @@
 /* Plays the VMM: the front-end's side of the vhost-user protocol. */
 #include "frontend.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <poll.h>
 #include <sched.h>
@@ -520,6 +521,53 @@ int frontend_open_backend_channel(struct frontend *f)
 	return ret;
 }
 
+/* -- the record of what is in flight ------------------------------------- */
+
+int frontend_get_inflight(struct frontend *f, unsigned queues,
+			  unsigned queue_size, struct frontend_inflight *i)
+{
+	struct vhost_user_inflight ask = {
+		.num_queues = (uint16_t)queues,
+		.queue_size = (uint16_t)queue_size,
+	};
+	struct frontend_msg m;
+	int ret;
+
+	if (!frontend_has(f, VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD))
+		return -EOPNOTSUPP;
+	ret = frontend_get(f, VHOST_USER_GET_INFLIGHT_FD, &ask, sizeof(ask),
+			   &m);
+	if (ret)
+		return ret;
+	if (m.hdr.size != sizeof(ask))
+		ret = -EPROTO;
+	else if (!m.payload.inflight.mmap_size)
+		ret = -EREMOTEIO;
+	else if (m.nr_fds != 1)
+		ret = -EPROTO;
+	if (ret) {
+		frontend_msg_close(&m);
+		return ret;
+	}
+	i->where = m.payload.inflight;
+	i->where.num_queues = ask.num_queues;
+	i->where.queue_size = ask.queue_size;
+	i->fd = m.fds[0];
+	return 0;
+}
+
+int frontend_set_inflight(struct frontend *f,
+			  const struct frontend_inflight *i)
+{
+	return frontend_set(f, VHOST_USER_SET_INFLIGHT_FD, &i->where,
+			    sizeof(i->where), &i->fd, 1);
+}
+
+void frontend_inflight_close(struct frontend_inflight *i)
+{
+	close_fd(&i->fd);
+}
+
 /* -- queues -------------------------------------------------------------- */
 
 int frontend_queue_init(struct frontend_queue *q, unsigned index,
@@ -579,15 +627,15 @@ int frontend_set_vring_fd(struct frontend *f, uint32_t request, unsigned index,
 	return frontend_set(f, request, &u64, sizeof(u64), &fd, fd >= 0);
 }
 
-int frontend_start_queue(struct frontend *f, const struct frontend_queue *q)
+static int start_at(struct frontend *f, const struct frontend_queue *q,
+		    uint32_t base)
 {
 	unsigned i = q->index;
 	int ret;
 
 	ret = frontend_set_state(f, VHOST_USER_SET_VRING_NUM, i, q->ring.size);
 	if (!ret)
-		ret = frontend_set_state(f, VHOST_USER_SET_VRING_BASE, i,
-					 guestring_base(&q->ring));
+		ret = frontend_set_state(f, VHOST_USER_SET_VRING_BASE, i, base);
 	if (!ret)
 		ret = frontend_set_vring_addr(f, q, 0);
 	if (!ret)
@@ -603,6 +651,22 @@ int frontend_start_queue(struct frontend *f, const struct frontend_queue *q)
 	if (!ret && f->features & 1ULL << VHOST_USER_F_PROTOCOL_FEATURES)
 		ret = frontend_set_state(f, VHOST_USER_SET_VRING_ENABLE, i, 1);
 	return ret;
+}
+
+int frontend_start_queue(struct frontend *f, struct frontend_queue *q)
+{
+	q->base = guestring_base(&q->ring);
+	return start_at(f, q, q->base);
+}
+
+int frontend_resume_queue(struct frontend *f, struct frontend_queue *q)
+{
+	int ret;
+
+	if (!q->ring.packed)
+		q->base = le16toh(q->ring.vring.used->idx);
+	ret = start_at(f, q, q->base);
+	return ret ? ret : frontend_kick(q);
 }
 
 int frontend_stop_queue(struct frontend *f, const struct frontend_queue *q,

@@ -71,9 +71,16 @@ struct frontend {
 	unsigned max_queues;
 };
 
+/* The target's record of what is in flight, in memory that outlives it. */
+struct frontend_inflight {
+	struct vhost_user_inflight where;
+	int fd;
+};
+
 /* One virtqueue: its ring and the descriptors that go with it. */
 struct frontend_queue {
 	unsigned index;
+	uint32_t base; /* where it was last started */
 	int kick;
 	int call;
 	int err;
@@ -167,6 +174,24 @@ int frontend_socketpair(int type, int sv[2]);
 /* Makes the back-end channel; messages come on f->backend_fd. */
 int frontend_open_backend_channel(struct frontend *f);
 
+/*
+ * Asks the target for memory in which to record what is in flight on @queues
+ * rings of up to @queue_size entries, and checks the answer as QEMU does.
+ * -EREMOTEIO if there is none to be had.  On success @i is the caller's, to be
+ * closed with frontend_inflight_close().
+ */
+int frontend_get_inflight(struct frontend *f, unsigned queues,
+			  unsigned queue_size, struct frontend_inflight *i);
+
+/*
+ * Gives the target that memory, which may hold what another one recorded.
+ * Before the queues start.
+ */
+int frontend_set_inflight(struct frontend *f,
+			  const struct frontend_inflight *i);
+
+void frontend_inflight_close(struct frontend_inflight *i);
+
 /* Makes a ring in @mem and the eventfds.  Nothing is sent. */
 int frontend_queue_init(struct frontend_queue *q, unsigned index,
 			struct guestmem *mem, const struct guestring_params *p);
@@ -178,7 +203,15 @@ void frontend_queue_fini(struct frontend_queue *q);
  * Tells the target where the ring is, starts at the position where the driver
  * is, and enables the queue.
  */
-int frontend_start_queue(struct frontend *f, const struct frontend_queue *q);
+int frontend_start_queue(struct frontend *f, struct frontend_queue *q);
+
+/*
+ * The same after the target was lost and got its record back, with requests in
+ * flight: as QEMU does it, from the used index in a split ring, and in a packed
+ * one from where the queue was started first, which is of no use any more.
+ * Kicks the target, since nobody knows which kicks it saw.
+ */
+int frontend_resume_queue(struct frontend *f, struct frontend_queue *q);
 
 /* The single steps of that, for tests that leave one out. */
 int frontend_set_vring_addr(struct frontend *f, const struct frontend_queue *q,

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* tests/lib/frontend: messages, answers, and how it tells what went wrong. */
 #include <criterion/criterion.h>
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -189,6 +191,135 @@ Test(frontend, tells_where_the_ring_is_before_it_enables_the_queue)
 	}
 	frontend_queue_fini(&q);
 	guestmem_fini(&mem);
+}
+
+/* Answers GET_INFLIGHT_FD, which is asked then, with @nr_fds descriptors. */
+static int ask_for_inflight(uint64_t mmap_size, size_t size, unsigned nr_fds,
+			    struct frontend_inflight *in)
+{
+	struct vhost_user_inflight where = {
+		.mmap_size = mmap_size,
+		.mmap_offset = 4096,
+	};
+	int fds[2] = {0, 1};
+	struct frontend_msg m;
+	int ret;
+
+	cr_assert_eq(frontend_send(&target, VHOST_USER_GET_INFLIGHT_FD,
+				   VHOST_USER_REPLY_MASK, &where, size, fds,
+				   nr_fds),
+		     0);
+	ret = frontend_get_inflight(&front, 2, 128, in);
+	expect(VHOST_USER_GET_INFLIGHT_FD, 0, &m);
+	cr_assert_eq(m.hdr.size, 24);
+	cr_assert_eq(m.payload.inflight.num_queues, 2);
+	cr_assert_eq(m.payload.inflight.queue_size, 128);
+	return ret;
+}
+
+Test(frontend, gives_back_the_record_that_it_was_given)
+{
+	struct frontend_inflight in;
+	struct frontend_msg m;
+
+	cr_assert_eq(frontend_get_inflight(&front, 2, 128, &in), -EOPNOTSUPP);
+	front.protocol_features = 1ULL << VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD;
+	cr_assert_eq(ask_for_inflight(8192, 24, 1, &in), 0);
+	cr_assert_eq(frontend_set_inflight(&front, &in), 0);
+	expect(VHOST_USER_SET_INFLIGHT_FD, 0, &m);
+	cr_assert_eq(m.hdr.size, 24);
+	cr_assert_eq(m.payload.inflight.mmap_size, 8192);
+	cr_assert_eq(m.payload.inflight.mmap_offset, 4096);
+	cr_assert_eq(m.payload.inflight.num_queues, 2);
+	cr_assert_eq(m.payload.inflight.queue_size, 128);
+	cr_assert_eq(m.nr_fds, 1);
+	frontend_msg_close(&m);
+	frontend_inflight_close(&in);
+	cr_assert_eq(in.fd, -1);
+}
+
+Test(frontend, takes_no_record_that_qemu_would_not_take)
+{
+	static const struct {
+		uint64_t mmap_size;
+		size_t size;
+		unsigned nr_fds;
+		int ret;
+	} answers[] = {
+		{0, 24, 0, -EREMOTEIO}, /* there is none */
+		{8192, 20, 1, -EPROTO}, /* as the text has it */
+		{8192, 24, 0, -EPROTO},
+		{8192, 24, 2, -EPROTO},
+	};
+	struct frontend_inflight in = {.fd = -1};
+
+	front.protocol_features = 1ULL << VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD;
+	for (unsigned i = 0; i < ARRAY_SIZE(answers); i++) {
+		cr_expect_eq(ask_for_inflight(answers[i].mmap_size,
+					      answers[i].size,
+					      answers[i].nr_fds, &in),
+			     answers[i].ret, "answer %u", i);
+		cr_expect_eq(in.fd, -1, "answer %u", i);
+	}
+}
+
+/* The number in the SET_VRING_BASE that comes next. */
+static uint32_t expect_base(void)
+{
+	struct frontend_msg m;
+
+	expect(VHOST_USER_SET_VRING_NUM, 0, &m);
+	expect(VHOST_USER_SET_VRING_BASE, 0, &m);
+	return m.payload.state.num;
+}
+
+static void forget_messages(unsigned n)
+{
+	struct frontend_msg m;
+
+	while (n--) {
+		cr_assert_eq(frontend_recv(&target, target.fd, &m), 0);
+		frontend_msg_close(&m);
+	}
+}
+
+Test(frontend, resumes_a_queue_where_qemu_would)
+{
+	static const struct {
+		bool packed;
+		uint32_t start, resume;
+	} rings[] = {
+		{false, 0, 3},
+		{true, 0x80008000, 0x80008000},
+	};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(rings); i++) {
+		struct guestring_params p = {
+			.size = 16,
+			.packed = rings[i].packed,
+		};
+		struct guestmem mem;
+		struct frontend_queue q;
+		eventfd_t kicks;
+
+		guestmem_init(&mem);
+		cr_assert_eq(guestmem_add(&mem, 0, 0, 1 << 20), 0);
+		cr_assert_eq(frontend_queue_init(&q, 0, &mem, &p), 0);
+		cr_assert_eq(frontend_start_queue(&front, &q), 0);
+		cr_expect_eq(expect_base(), rings[i].start, "ring %u", i);
+		forget_messages(4);
+		cr_expect_eq(eventfd_read(q.kick, &kicks), -1);
+		if (p.packed) /* The driver has come further. */
+			q.ring.next_used.idx = 3;
+		else
+			q.ring.vring.used->idx = htole16(3);
+		cr_assert_eq(frontend_resume_queue(&front, &q), 0);
+		cr_expect_eq(expect_base(), rings[i].resume, "ring %u", i);
+		forget_messages(4);
+		cr_expect_eq(eventfd_read(q.kick, &kicks), 0);
+		frontend_queue_fini(&q);
+		guestmem_fini(&mem);
+	}
 }
 
 Test(frontend, tells_a_refused_config_from_an_empty_one)
