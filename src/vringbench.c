@@ -80,6 +80,8 @@ static const char help[] =
 	"  -P, --packed           use packed rings\n"
 	"  -I, --no-indirect      put descriptors in the ring itself\n"
 	"  -E, --no-event-idx     do without event indexes\n"
+	"  -N, --no-inflight      have the target record nothing, and after a\n"
+	"                         reconnect make unanswered requests again\n"
 	"  -j, --json             print one JSON object\n"
 	"  -h, --help             print this\n"
 	"  -V, --version          print the version\n";
@@ -103,13 +105,14 @@ static const struct option options[] = {
 	{"packed", no_argument, NULL, 'P'},
 	{"no-indirect", no_argument, NULL, 'I'},
 	{"no-event-idx", no_argument, NULL, 'E'},
+	{"no-inflight", no_argument, NULL, 'N'},
 	{"json", no_argument, NULL, 'j'},
 	{"help", no_argument, NULL, 'h'},
 	{"version", no_argument, NULL, 'V'},
 	{0},
 };
 
-static const char short_options[] = "s:w:b:d:q:t:S:r:ivRpec:n:PIEjhV";
+static const char short_options[] = "s:w:b:d:q:t:S:r:ivRpec:n:PIENjhV";
 
 static _Noreturn void usage_error(const char *what, const char *value)
 {
@@ -277,6 +280,9 @@ static void parse_option(struct bench *b, int c, char *arg)
 		break;
 	case 'E':
 		p->no_event_idx = true;
+		break;
+	case 'N':
+		p->no_inflight = true;
 		break;
 	case 'j':
 		b->json = true;
@@ -498,6 +504,7 @@ struct report {
 	uint64_t errors;
 	uint64_t verified;
 	uint64_t reconnects;
+	bool inflight; /* all targets record it */
 	double cpu_s;
 };
 
@@ -505,6 +512,7 @@ static void sum_up(struct bench *b, struct report *r)
 {
 	const struct tick *tick = &b->params.tick;
 
+	r->inflight = true;
 	for (unsigned i = 0; i < b->nr_paths; i++) {
 		const struct load *l = &b->loads[i];
 		double s = tick_to_s(tick, l->stats.run_ticks);
@@ -518,6 +526,7 @@ static void sum_up(struct bench *b, struct report *r)
 		r->errors += l->stats.errors;
 		r->verified += l->verify.nr_checked;
 		r->reconnects += l->stats.reconnects;
+		r->inflight &= l->is_recorded;
 	}
 	r->cpu_s = meter_sum(&b->meter);
 }
@@ -583,6 +592,8 @@ static void print_json(const struct bench *b, const struct report *r)
 	add_count(o, "iodepth", b->params.iodepth);
 	add_count(o, "queues", b->params.queues);
 	add_text(o, "ring", b->params.packed ? "packed" : "split");
+	json_object_object_add(o, "inflight",
+			       json_object_new_boolean(r->inflight));
 	add_count(o, "sockets", b->nr_paths);
 	add_count(o, "threads", b->nr_threads);
 	add_count(o, "seed", b->params.seed);
@@ -623,7 +634,8 @@ static void print_text(const struct bench *b, const struct report *r)
 	if (p->verify)
 		printf("  verified  %" PRIu64 " blocks\n", r->verified);
 	if (p->reconnect)
-		printf("  reconnect %" PRIu64 " times\n", r->reconnects);
+		printf("  reconnect %" PRIu64 " times, %s\n", r->reconnects,
+		       r->inflight ? "on the same rings" : "on new rings");
 	if (r->cpu_s >= 0)
 		printf("  target    %.3f s of CPU time\n", r->cpu_s);
 	printf("  errors    %" PRIu64 "\n", r->errors);

@@ -130,6 +130,7 @@ unit_tests_SOURCES = \
 	tests/unit/lib/test_guestmem.c \
 	tests/unit/lib/test_guestring.c \
 	tests/unit/lib/test_histogram.c \
+	tests/unit/lib/test_load.c \
 	tests/unit/lib/test_meter.c \
 	tests/unit/lib/test_verify.c \
 	tests/unit/lib/test_workload.c \

@@ -556,8 +556,7 @@ int frontend_get_inflight(struct frontend *f, unsigned queues,
 	return 0;
 }
 
-int frontend_set_inflight(struct frontend *f,
-			  const struct frontend_inflight *i)
+int frontend_set_inflight(struct frontend *f, const struct frontend_inflight *i)
 {
 	return frontend_set(f, VHOST_USER_SET_INFLIGHT_FD, &i->where,
 			    sizeof(i->where), &i->fd, 1);

@@ -80,6 +80,9 @@ static int negotiate(struct load *l)
 	};
 	int ret;
 
+	if (!l->p->no_inflight)
+		fp.protocol_features |=
+			BIT(VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD);
 	if (!l->p->no_indirect)
 		fp.features |= BIT(VIRTIO_RING_F_INDIRECT_DESC);
 	if (!l->p->no_event_idx)
@@ -239,12 +242,33 @@ static int make_memory(struct load *l)
 			   (uint32_t)(l->p->seed ^ l->p->seed >> 32));
 }
 
+static int get_record(struct load *l)
+{
+	int ret;
+
+	if (!frontend_has(&l->fe, VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD))
+		return 0;
+	ret = frontend_get_inflight(&l->fe, l->p->queues, ring_size(l),
+				    &l->inflight);
+	l->is_recorded = !ret;
+	return trouble(l, "record of what is in flight", ret);
+}
+
 static int start_queues(struct load *l)
 {
-	int ret = frontend_share_memory(&l->fe, &l->mem);
+	bool resume = l->down && l->is_recorded;
+	int ret = 0;
 
-	for (unsigned i = 0; i < l->p->queues && !ret; i++)
-		ret = frontend_start_queue(&l->fe, &l->queues[i].fq);
+	if (l->is_recorded)
+		ret = frontend_set_inflight(&l->fe, &l->inflight);
+	if (!ret)
+		ret = frontend_share_memory(&l->fe, &l->mem);
+	for (unsigned i = 0; i < l->p->queues && !ret; i++) {
+		struct frontend_queue *fq = &l->queues[i].fq;
+
+		ret = resume ? frontend_resume_queue(&l->fe, fq)
+			     : frontend_start_queue(&l->fe, fq);
+	}
 	return trouble(l, "start of the queues", ret);
 }
 
@@ -268,6 +292,7 @@ int load_open(struct load *l, const char *path, const struct load_params *p)
 	l->p = p;
 	l->path = path;
 	l->epfd = -1;
+	l->inflight.fd = -1;
 	for (const char *c = path; *c; c++)
 		l->random = (l->random ^ (uint8_t)*c) * 0x100000001b3;
 	l->random = (l->random ^ p->seed) * 0x9e3779b97f4a7c15 | 1;
@@ -281,7 +306,26 @@ int load_open(struct load *l, const char *path, const struct load_params *p)
 		ret = read_disk(l);
 	if (!ret)
 		ret = trouble(l, "memory", make_memory(l));
+	if (!ret)
+		ret = get_record(l);
 	return ret ? ret : start_queues(l);
+}
+
+/* The target must have come as far as we have, and have nothing more for us. */
+static void stop_queue(struct load *l, struct frontend_queue *fq)
+{
+	struct guestring_used u;
+	unsigned base;
+	int ret = frontend_stop_queue(&l->fe, fq, &base);
+
+	if (ret)
+		load_complain(l, "queue %u does not stop: %s", fq->index,
+			      strerror(-ret));
+	else if ((base ^ guestring_base(&fq->ring)) & 0xffff)
+		load_complain(l, "queue %u stops at %#x, not at %#x", fq->index,
+			      base, guestring_base(&fq->ring));
+	else if (guestring_pop(&fq->ring, &u))
+		load_complain(l, "queue %u has an answer too many", fq->index);
 }
 
 void load_close(struct load *l)
@@ -289,14 +333,14 @@ void load_close(struct load *l)
 	for (unsigned i = 0; l->queues && i < l->p->queues; i++) {
 		struct load_queue *q = &l->queues[i];
 
-		if (l->phase == LOAD_DONE &&
-		    frontend_stop_queue(&l->fe, &q->fq, NULL))
-			load_complain(l, "queue %u does not stop", i);
+		if (l->phase == LOAD_DONE)
+			stop_queue(l, &q->fq);
 		frontend_queue_fini(&q->fq);
 		free(q->slots);
 		free(q->idle);
 	}
 	frontend_close(&l->fe);
+	frontend_inflight_close(&l->inflight);
 	free(l->queues);
 	free(l->busy);
 	l->queues = NULL;
@@ -550,18 +594,27 @@ static void post_again(struct load_queue *q, unsigned iodepth)
 			post(q, &q->slots[i]);
 }
 
+static bool offers_less(const struct load *l)
+{
+	return l->features & ~l->fe.features ||
+	       (l->is_recorded &&
+		!frontend_has(&l->fe, VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD));
+}
+
 static int set_up_again(struct load *l)
 {
 	int ret = negotiate(l);
 
-	if (!ret && l->features & ~l->fe.features) {
+	if (!ret && offers_less(l)) {
 		load_complain(l, "offers less than before");
 		ret = -EOPNOTSUPP;
 	}
 	if (!ret)
 		ret = read_disk(l);
+	/* With a record the rings are what they were. */
 	for (unsigned i = 0; i < l->p->queues && !ret; i++)
-		post_again(&l->queues[i], l->p->iodepth);
+		if (!l->is_recorded)
+			post_again(&l->queues[i], l->p->iodepth);
 	if (!ret)
 		ret = start_queues(l);
 	if (!ret && l->epfd >= 0)

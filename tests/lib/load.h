@@ -32,10 +32,16 @@
  * what each block must hold is known at any moment.
  *
  * When the socket closes, all that was answered is taken from the rings first.
- * Then, if we may reconnect, everything is set up again on new rings and each
- * request in flight is posted once more, with the same bytes.  A slot that is
- * in flight is the only record that needs; what it holds does not change until
- * it is answered.
+ * Then, if we may reconnect, everything is set up again.  A target that records
+ * what is in flight gets its record back together with the rings as they are,
+ * and has to answer all that was posted.  For any other the rings are new, and
+ * each request in flight is posted once more, with the same bytes.  A slot that
+ * is in flight is the only record that needs; what it holds does not change
+ * until it is answered.
+ *
+ * Either way each request must be answered once: an answer to none in flight is
+ * an error, none for LOAD_PROGRESS_S is one, and at the end the target must
+ * have come as far in its rings as we have.
  *
  * A load belongs to one thread.  Only @pid may be read by others.
  */
@@ -71,6 +77,7 @@ struct load_params {
 	bool packed;
 	bool no_indirect;
 	bool no_event_idx;
+	bool no_inflight;
 	uint32_t bs;
 	unsigned iodepth; /* of each queue */
 	unsigned queues;
@@ -124,6 +131,8 @@ struct load {
 	struct frontend fe;
 	struct guestmem mem;
 	struct load_queue *queues;
+	bool is_recorded; /* what is in flight, by the target, and there: */
+	struct frontend_inflight inflight;
 	_Atomic int pid; /* of the target's process, or 0 */
 	int epfd;	 /* that shall hear of calls and the end, or -1 */
 
