@@ -247,6 +247,7 @@ e2e_tests = \
 	tests/e2e/test-completion.sh \
 	tests/e2e/test-disconnect.sh \
 	tests/e2e/test-dead-storage.sh \
+	tests/e2e/test-delay.sh \
 	tests/e2e/test-failed-target-is-retried.sh \
 	tests/e2e/test-hung-storage.sh \
 	tests/e2e/test-idle-workers-sleep.sh \

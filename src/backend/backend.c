@@ -48,6 +48,7 @@ int backend_set_size(struct backend *b, const struct backend_params *p,
 	b->info.physical_block_size = 4096;
 	b->info.read_only = p->read_only;
 	b->shared = p->shared;
+	b->delay_us = p->delay_us;
 	return 0;
 }
 
@@ -102,6 +103,36 @@ void backend_release(struct backend *b)
 	pthread_mutex_unlock(&b->lock);
 }
 
+/* Xorshift: cheap, and nobody must guess anything. */
+static uint64_t draw(struct port *p)
+{
+	p->random ^= p->random << 13;
+	p->random ^= p->random >> 7;
+	p->random ^= p->random << 17;
+	return p->random;
+}
+
+static void begin(struct alarm *a)
+{
+	struct io *io = container_of(a, struct io, alarm);
+	struct port *p = io->port;
+
+	p->nr_held--;
+	p->backend->ops->submit(p, io);
+}
+
+/* Between a half and one and a half of the delay: so ios overtake others. */
+static void submit_late(struct port *p, struct io *io)
+{
+	uint64_t delay_ns = p->backend->delay_us * 1000;
+	uint64_t wait_ns = delay_ns / 2 + draw(p) % delay_ns;
+
+	p->nr_held++;
+	alarm_init(&io->alarm, begin);
+	alarms_set(worker_alarms(p->worker), &io->alarm,
+		   worker_now_ns(p->worker) + wait_ns);
+}
+
 int backend_attach(struct backend *b, struct worker *w, struct port **out)
 {
 	unsigned id = worker_id(w);
@@ -117,6 +148,9 @@ int backend_attach(struct backend *b, struct worker *w, struct port **out)
 		p->backend = b;
 		p->worker = w;
 		p->users = 0;
+		p->submit = b->delay_us ? submit_late : b->ops->submit;
+		p->random = id + 1;
+		p->nr_held = 0;
 		b->ports[id] = p;
 	}
 	p->users++;
@@ -131,6 +165,7 @@ void backend_detach(struct port *p)
 	assert(p->users);
 	if (--p->users)
 		return;
+	assert(!p->nr_held);
 	b->ports[worker_id(p->worker)] = NULL;
 	b->ops->detach(p);
 }

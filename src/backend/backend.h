@@ -33,6 +33,10 @@
  * lists of ios that wait.  A port belongs to its worker alone.
  *
  *	open -> claim -> attach (each worker) -> submit ... -> detach -> release
+ *
+ * A delay, which is for tests, stands in front of all kinds: a port whose
+ * backend has one is given another function to submit to, and costs the others
+ * nothing.
  */
 enum backend_direct {
 	BACKEND_DIRECT_AUTO,
@@ -51,6 +55,7 @@ struct backend_params {
 	bool read_only;
 	bool shared;		/* several targets or processes may write */
 	bool zeroes;		/* null: fill reads with zeroes */
+	uint64_t delay_us;	/* each io begins about so much later, or 0 */
 };
 
 /* What open() learnt; constant but for size, which control may enlarge. */
@@ -135,6 +140,7 @@ struct backend {
 	struct backend_id id;	/* valid for kind file */
 	char *name;		/* path, or "mem:1073741824", for the log */
 	bool shared;
+	uint64_t delay_us;
 
 	/* control's */
 	unsigned users;
@@ -162,6 +168,11 @@ struct port {
 	struct backend *backend;
 	struct worker *worker;
 	unsigned users;		/* queues that were given it */
+
+	/* the kind's, or what holds ios back before it */
+	void (*submit)(struct port *p, struct io *io);
+	uint64_t random;	/* of the delays drawn so far */
+	unsigned nr_held;	/* ios that are to begin */
 };
 
 /*
@@ -173,7 +184,7 @@ int backend_init(struct backend *b, const struct backend_ops *ops,
 void backend_fini(struct backend *b);
 
 /*
- * Size and blocks as @p has them, for kinds that have no storage to ask.
+ * What is as @p has it, for kinds that have no storage to ask.
  * Returns 0, or -EINVAL with a sentence in @err.
  */
 int backend_set_size(struct backend *b, const struct backend_params *p,
@@ -214,5 +225,5 @@ void backend_detach(struct port *p);
 static inline void port_submit(struct port *p, struct io *io)
 {
 	io->port = p;
-	p->backend->ops->submit(p, io);
+	p->submit(p, io);
 }

@@ -122,6 +122,7 @@ static int open_file(struct backend **out, const struct backend_params *given,
 	f->fd = -1;
 	f->backend.info.read_only = p->read_only;
 	f->backend.shared = p->shared;
+	f->backend.delay_us = p->delay_us;
 	ret = backend_init(&f->backend, &file_backend, p->path);
 	if (ret)
 		goto fail;

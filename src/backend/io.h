@@ -44,10 +44,16 @@ struct io {
 
 	/* the backend's while it has the io */
 	struct port *port;
-	struct uring_op uring;
-	struct turn_item item;	/* also its link in a list of waiting ios */
-	unsigned step;		/* what the entry in flight does */
-	int result;
-	uint64_t moved;		/* bytes done so far */
-	void *bounce;
+	union {
+		struct alarm alarm;	/* while it is held back */
+		struct {
+			struct uring_op uring;
+			/* also its link in a list of waiting ios */
+			struct turn_item item;
+			unsigned step;	/* what the entry in flight does */
+			int result;
+			uint64_t moved;	/* bytes done so far */
+			void *bounce;
+		};
+	};
 };

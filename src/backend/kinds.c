@@ -59,7 +59,7 @@ static bool is_like(const struct backend_params *a,
 {
 	return a->block_size == b->block_size && a->direct == b->direct &&
 	       a->discard == b->discard && a->read_only == b->read_only &&
-	       a->shared == b->shared;
+	       a->shared == b->shared && a->delay_us == b->delay_us;
 }
 
 static int check_conflicts(const struct backend *b, char *err, size_t err_len)

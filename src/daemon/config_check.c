@@ -222,6 +222,9 @@ static void check_backend(const struct check *ck, unsigned i)
 		check_path(ck, i);
 	else
 		check_size(ck, i);
+	if (ck->config->targets[i].backend.delay_us)
+		complain(ck, true, i, CONFIG_KEY_BACKEND_delay_us,
+			 "makes the disk slow on purpose, which is for tests");
 }
 
 /* With `auto' we choose the workers' CPUs, so nobody can name one. */

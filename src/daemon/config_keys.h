@@ -49,6 +49,7 @@ struct config_backend {
 	bool discard;
 	bool shared;
 	bool read_only; /* always equal to the target's */
+	uint64_t delay_us; /* each request is held back for about so long */
 };
 
 /* What the guest of a target may do in a second; 0: without limit. */

@@ -118,6 +118,7 @@ static struct backend_params backend_params_of(const struct config_target *c)
 		.read_only = c->backend.read_only,
 		.shared = c->backend.shared,
 		.zeroes = c->backend.zeroes,
+		.delay_us = c->backend.delay_us,
 	};
 }
 

@@ -2,9 +2,13 @@
 /* backend/backend: one claim and one port for many users. */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
+#include "base/util.h"
 #include "iotest.h"
 
 static struct {
@@ -122,4 +126,83 @@ Test(backend, gives_a_worker_one_port, .init = start, .fini = stop)
 	iotest_call(w, use_ports, w);
 	worker_stop(w);
 	worker_free(w);
+}
+
+#define DELAY_US 20000
+#define NR_IOS	 64
+
+static uint64_t now_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+/* NR_IOS at once, of all operations; returns how long they took. */
+static uint64_t run_batch(struct iotest *t, struct iotest_io *ios)
+{
+	static _Alignas(4096) char buf[NR_IOS][4096];
+	static struct iovec iov[NR_IOS];
+	uint64_t began_us = now_us();
+
+	for (unsigned i = 0; i < NR_IOS; i++) {
+		iov[i] = (struct iovec){buf[i], sizeof(buf[i])};
+		ios[i] = (struct iotest_io){.op = i % IO_NR_OPS,
+					    .offset = i * 4096,
+					    .length = 4096,
+					    .iov = &iov[i]};
+		ios[i].nr_iov = ios[i].op <= IO_WRITE;
+	}
+	iotest_run(t, ios, NR_IOS);
+	for (unsigned i = 0; i < NR_IOS; i++)
+		cr_expect_eq(ios[i].result, 0, "io %u: %d", i, ios[i].result);
+	return now_us() - began_us;
+}
+
+/* A turn's clock may be a little older than ours. */
+static void expect_delays(struct iotest *t)
+{
+	static struct iotest_io ios[NR_IOS];
+	unsigned nr_overtaken = 0;
+
+	cr_expect_geq(run_batch(t, ios), DELAY_US);
+	for (unsigned i = 1; i < NR_IOS; i++)
+		nr_overtaken += ios[i].order < ios[i - 1].order;
+	cr_expect_gt(nr_overtaken, NR_IOS / 8);
+	for (unsigned i = 0; i < 5; i++) {
+		uint64_t began_us = now_us();
+
+		cr_expect_eq(iotest_one(t, IO_FLUSH, 0, NULL, 0), 0);
+		cr_expect_geq(now_us() - began_us, DELAY_US / 2 - 2000);
+	}
+}
+
+Test(backend, begins_each_io_later_where_asked)
+{
+	char path[] = "/tmp/vringd-test-XXXXXX";
+	const struct {
+		const struct backend_ops *ops;
+		struct backend_params params;
+	} kinds[] = {
+		{&mem_backend, {.size = 1 << 20}},
+		{&null_backend, {.size = 1 << 20}},
+		{&file_backend, {.path = path}},
+	};
+	int fd = mkstemp(path);
+
+	cr_assert_geq(fd, 0);
+	cr_assert_eq(ftruncate(fd, 1 << 20), 0);
+	for (unsigned i = 0; i < ARRAY_SIZE(kinds); i++) {
+		struct backend_params p = kinds[i].params;
+		struct iotest t = {0};
+
+		p.discard = true;
+		p.delay_us = DELAY_US;
+		iotest_open(&t, kinds[i].ops, &p);
+		expect_delays(&t);
+		iotest_close(&t);
+	}
+	close(fd);
+	unlink(path);
 }

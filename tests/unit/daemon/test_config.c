@@ -169,7 +169,8 @@ static const char everything[] =
 	"             bandwidth: 1TiB, read-bandwidth: 4KiB,\n"
 	"             write-bandwidth: 800MiB, burst: 2s}\n"
 	"  - {name: b, backend: {kind: mem, size: 1GiB}, socket: bb}\n"
-	"  - {name: c, backend: {kind: null, size: 1536, zeroes: on}}\n";
+	"  - {name: c, backend: {kind: null, size: 1536, zeroes: on,\n"
+	"                        delay: 0s}}\n";
 
 Test(config, reads_every_key)
 {
@@ -219,6 +220,7 @@ Test(config, reads_every_key)
 	cr_assert_eq(t[2].backend.kind, CONFIG_KIND_NULL);
 	cr_assert_eq(t[2].backend.size, 1536);
 	cr_assert(t[2].backend.zeroes);
+	cr_assert_eq(t[2].backend.delay_us, 0);
 	for (unsigned id = 0; id < CONFIG_KEYS; id++)
 		cr_assert(config_keys[id].form == CONFIG_FORM_FILES ||
 				  strstr(everything, config_keys[id].name),
@@ -528,6 +530,9 @@ Test(config, reports_limits_that_make_no_sense)
 	       "1ms..60s, got \"1us\"\n"
 	       "f:1:80: targets[0].limits.iop: unknown key, did you mean "
 	       "iops?\n");
+	warn("targets: [{name: a, backend: {path: /a, delay: 1ms}}]",
+	     "f:1:48: warning: targets[0].backend.delay: makes the disk slow "
+	     "on purpose, which is for tests\n");
 	warn("targets: [{name: a, backend: /a, limits: {burst: 1s}}]",
 	     "f:1:50: warning: targets[0].limits.burst: of no use without a "
 	     "limit, such as iops: 5000\n");

@@ -496,7 +496,7 @@ static unsigned flags_of_a_write(struct device *d)
 	static char data[512];
 	static uint8_t status;
 	const struct worker_params wp = {.cpu = -1, .io_workers = 4};
-	struct port port = {.backend = &backend};
+	struct port port = {.backend = &backend, .submit = note};
 	struct counters counters = {0};
 	struct device_load load = {0};
 	struct queue *q;
