@@ -180,6 +180,8 @@ libvringd_a_SOURCES = \
 	src/vhost/backchannel.h \
 	src/vhost/call.c \
 	src/vhost/call.h \
+	src/vhost/chain.c \
+	src/vhost/chain.h \
 	src/vhost/gate.c \
 	src/vhost/gate.h \
 	src/vhost/guard.c \
@@ -194,11 +196,15 @@ libvringd_a_SOURCES = \
 	src/vhost/mapping.h \
 	src/vhost/memmap.c \
 	src/vhost/memmap.h \
+	src/vhost/packed.c \
+	src/vhost/packed.h \
 	src/vhost/proto.c \
 	src/vhost/proto.h \
 	src/vhost/queue.c \
 	src/vhost/queue.h \
+	src/vhost/ring.c \
 	src/vhost/ring.h \
+	src/vhost/ring_verbs.h \
 	src/vhost/session.c \
 	src/vhost/session.h \
 	src/vhost/slots.c \

@@ -275,6 +275,7 @@ static void begin_session(struct server *s, int fd)
 		.device = PROTO_BLK,
 		.nr_queues = s->p.nr_queues,
 		.max_queue_size = s->p.max_queue_size,
+		.packed = s->p.packed,
 		.memory_files = s->p.memory_files,
 		.counters = &s->own,
 	};

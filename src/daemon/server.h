@@ -63,6 +63,7 @@ struct server_params {
 	int client_fd;			/* without listen_fd: the only client */
 	unsigned nr_queues;
 	unsigned max_queue_size;
+	bool packed;
 	enum mapping_files memory_files;
 	struct mailbox *control;
 

@@ -145,7 +145,7 @@ static struct json_object *queue_of(const struct server_queue *q)
 	member_u64(o, "index", q->index);
 	member_str(o, "state", queue_state_name(q));
 	member_u64(o, "worker", f->worker);
-	member_str(o, "format", "split");
+	member_str(o, "format", f->packed ? "packed" : "split");
 	member_u64(o, "entries", f->size);
 	member_bool(o, "event_index", f->event_idx);
 	member_bool(o, "indirect", f->indirect);

@@ -339,6 +339,7 @@ static int make_server(struct target *t, const struct config_target *c)
 		.client_fd = listens ? -1 : t->sock.fd,
 		.nr_queues = c->queues,
 		.max_queue_size = c->queue_size,
+		.packed = c->packed,
 		.memory_files = c->memory_files == CONFIG_MEMORY_FILES_ANY
 					? MAPPING_ANY
 					: MAPPING_SHMEM,

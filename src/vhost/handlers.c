@@ -380,13 +380,28 @@ static int rem_mem_reg(struct session *s, struct proto_msg *m)
 
 /* ---- rings ---- */
 
+static bool is_packed(const struct session *s)
+{
+	return s->features & BIT(VIRTIO_F_RING_PACKED);
+}
+
+/* May come before the features are settled: then the start looks once more. */
+static bool may_be_packed(const struct session *s)
+{
+	return s->has_features ? is_packed(s) : s->p.packed;
+}
+
 static int set_vring_num(struct session *s, struct proto_msg *m)
 {
 	uint32_t num = m->p.state.num;
 
-	if (!is_power_of_two(num) || num > 32768)
+	if (!num || num > 32768)
+		return session_refuse(s, -EINVAL, "size %u is not 1 to 32768",
+				      num);
+	if (!is_power_of_two(num) && !may_be_packed(s))
 		return session_refuse(s, -EINVAL,
-				      "size %u is no power of two up to 32768",
+				      "size %u is no power of two, as a split "
+				      "ring has it",
 				      num);
 	if (num > s->p.max_queue_size)
 		return session_refuse(s, -EINVAL,
@@ -428,11 +443,11 @@ static int set_vring_base(struct session *s, struct proto_msg *m)
 {
 	struct session_queue *q = queue_of(s, m);
 
-	if (m->p.state.num > UINT16_MAX)
+	if (m->p.state.num > UINT16_MAX && !may_be_packed(s))
 		return session_refuse(s, -EINVAL,
 				      "0x%x is no index into a split ring",
 				      m->p.state.num);
-	q->setup.base = (int)m->p.state.num;
+	q->setup.base = m->p.state.num;
 	q->base = m->p.state.num;
 	return 0;
 }

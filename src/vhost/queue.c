@@ -14,8 +14,8 @@
 #include "run/offload.h"
 #include "vhost/call.h"
 #include "vhost/guard.h"
+#include "vhost/ring_verbs.h"
 #include "vhost/slots.h"
-#include "vhost/split.h"
 
 #define POLL_INTERVAL 0.001 /* seconds, for a ring without a kick */
 
@@ -158,7 +158,7 @@ static void put_slot(struct queue *q, struct slot *s)
 
 /*
  * Take one request and hand it to the device.  @spare is a large array, which
- * becomes NULL when a long chain has taken it.  Returns what split_pop() did.
+ * becomes NULL when a long chain has taken it.  Returns what ring_pop() did.
  */
 static int take_one(struct queue *q, struct iovec **spare)
 {
@@ -168,7 +168,7 @@ static int take_one(struct queue *q, struct iovec **spare)
 	c->iov = s->iov;
 	c->spare = *spare;
 
-	int got = split_pop(&q->ring, c);
+	int got = ring_pop(&q->ring, c);
 
 	if (got <= 0) {
 		slots_put(&q->slots, s);
@@ -223,7 +223,7 @@ static void run_ready(struct turn_item *item)
 		worker_iov_wait(q->worker, item);
 		return;
 	}
-	split_disarm(&q->ring);
+	ring_disarm(&q->ring);
 
 	got = take_some(q, &spare);
 	if (spare)
@@ -232,7 +232,7 @@ static void run_ready(struct turn_item *item)
 		pop_failed(q);
 	else if (gate_is_waiting(&q->waiter))
 		; /* No kick is needed: the gate tells when to look. */
-	else if (got > 0 || split_arm(&q->ring))
+	else if (got > 0 || ring_arm(&q->ring))
 		look(q);
 	check_memory(q);
 }
@@ -270,7 +270,7 @@ bool queue_admit(struct queue *q, struct chain *c, enum limits_kind kind,
 	if (!q->user.gate ||
 	    gate_admit(q->user.gate, &q->waiter, kind, bytes))
 		return true;
-	split_unpop(&q->ring, c);
+	ring_unpop(&q->ring, c);
 	put_slot(q, container_of(c, struct slot, chain));
 	return false;
 }
@@ -291,7 +291,7 @@ static void poll_ring(struct ev_loop *loop, struct ev_timer *t, int events)
 
 	(void)loop;
 	(void)events;
-	if (can_take(q) && split_has_work(&q->ring))
+	if (can_take(q) && ring_has_work(&q->ring))
 		look(q);
 }
 
@@ -329,7 +329,7 @@ static void unwatch_kick(struct queue *q)
 void queue_push(struct queue *q, struct chain *c, uint32_t len)
 {
 	if (!q->is_lost)
-		split_push(&q->ring, c, len);
+		ring_push(&q->ring, c, len);
 	put_slot(q, container_of(c, struct slot, chain));
 	worker_add(q->worker, TURN_END, &q->end);
 }
@@ -424,7 +424,7 @@ static void run_end(struct turn_item *item)
 {
 	struct queue *q = container_of(item, struct queue, end);
 
-	if (!q->is_lost && split_publish(&q->ring))
+	if (!q->is_lost && ring_publish(&q->ring))
 		send_call(q);
 	check_memory(q);
 	if (q->is_draining)
@@ -468,23 +468,28 @@ static void deliver_start(struct mail *m)
 	look(q);
 }
 
+static int keep_why(struct queue *q, int err)
+{
+	snprintf(q->home_why, sizeof(q->home_why), "%s", q->ring.why);
+	return err;
+}
+
 static int prepare(struct queue *q, struct memmap *map,
 		   const struct queue_setup *setup)
 {
 	q->ring = (struct ring){
 		.size = setup->size,
+		.is_packed = setup->packed,
 		.event_idx = setup->event_idx,
 		.indirect = setup->indirect,
 		.map = map,
 	};
 	q->faults = guard_faults();
 
-	int err = split_locate(&q->ring, &setup->addr);
+	int err = ring_locate(&q->ring, &setup->addr);
 
-	if (err) {
-		snprintf(q->home_why, sizeof(q->home_why), "%s", q->ring.why);
-		return err;
-	}
+	if (err)
+		return keep_why(q, err);
 	if (memmap_is_gone(map)) {
 		snprintf(q->home_why, sizeof(q->home_why),
 			 "guest memory was taken away");
@@ -496,8 +501,8 @@ static int prepare(struct queue *q, struct memmap *map,
 	q->ring.taken = calloc(setup->size / 64 + 1, sizeof(uint64_t));
 	if (!q->use || err || !q->ring.taken)
 		return -ENOMEM;
-	split_restore(&q->ring, setup->base);
-	return 0;
+	err = ring_restore(&q->ring, setup->base);
+	return err ? keep_why(q, err) : 0;
 }
 
 /* The descriptors stay the caller's. */
@@ -521,7 +526,7 @@ static void begin(struct queue *q, const struct queue_setup *setup)
 	q->is_draining = false;
 	q->is_broken = false;
 	q->is_lost = false;
-	q->is_resumed = q->ring.published;
+	q->is_resumed = !ring_is_fresh(&q->ring);
 	q->has_waited = false;
 	q->in_flight = 0;
 	q->copied = 0;
@@ -612,7 +617,7 @@ static void change_map(struct queue *q, struct memmap_use *use)
 
 	q->use = use;
 	q->ring.map = use->map;
-	q->is_lost = split_locate(&q->ring, &q->addr);
+	q->is_lost = ring_locate(&q->ring, &q->addr);
 	if (q->is_lost)
 		set_broken(q, q->ring.why);
 	retire_use(q, old);
@@ -740,9 +745,9 @@ enum queue_state queue_state(const struct queue *q)
 	return q->state;
 }
 
-unsigned queue_base(const struct queue *q)
+uint32_t queue_base(const struct queue *q)
 {
-	return q->ring.last_avail;
+	return ring_base(&q->ring);
 }
 
 const char *queue_why(const struct queue *q)
@@ -759,7 +764,8 @@ void queue_facts(const struct queue *q, struct queue_facts *f)
 {
 	worker_ring_facts(q->worker, &f->ring);
 	f->size = q->ring.size;
-	f->pending = q->is_lost ? 0 : split_pending(&q->ring);
+	f->pending = q->is_lost ? 0 : ring_pending(&q->ring);
+	f->packed = q->ring.is_packed;
 	f->event_idx = q->ring.event_idx;
 	f->indirect = q->ring.indirect;
 	f->enabled = q->is_enabled;

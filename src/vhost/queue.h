@@ -70,7 +70,8 @@ struct queue_user {
 struct queue_setup {
 	unsigned size;
 	struct ring_addr addr;
-	int base;	/* available index to begin at; -1: never told */
+	int64_t base;	/* as in SET_VRING_BASE; -1: never told */
+	bool packed;
 	bool event_idx;
 	bool indirect;
 	bool enabled;
@@ -136,7 +137,7 @@ void queue_drain(struct queue *q, void (*drained)(void *ctx, struct queue *q),
 unsigned queue_index(const struct queue *q);
 const char *queue_tag(const struct queue *q);
 enum queue_state queue_state(const struct queue *q);
-unsigned queue_base(const struct queue *q);
+uint32_t queue_base(const struct queue *q);
 const char *queue_why(const struct queue *q);
 
 /*
@@ -146,6 +147,7 @@ struct queue_facts {
 	struct uring_facts ring;	/* of its worker */
 	unsigned size;
 	unsigned pending;	/* entries made available and not taken */
+	bool packed;
 	bool event_idx;
 	bool indirect;
 	bool enabled;

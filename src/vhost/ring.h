@@ -2,11 +2,15 @@
 /* What the two ring formats share: the ring, and a chain taken from it. */
 #pragma once
 
+#include <endian.h>
 #include <linux/virtio_ring.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/uio.h>
 
+#include "base/util.h"
 #include "vhost/memmap.h"
 
 /* Descriptors that a chain may have altogether; Windows makes 515. */
@@ -51,16 +55,13 @@ struct chain {
 	void *room;		/* the device's own bytes, see queue_user */
 };
 
-/*
- * One ring, of either format.  All but @map and the pointers is private to the
- * format's functions.
- */
-struct ring {
-	/* constant while the ring runs, but for a change of memory */
-	unsigned size;		/* descriptors */
-	bool event_idx;
-	bool indirect;
-	const struct memmap *map;
+/* A place in a packed ring, whose counter changes each time it wraps. */
+struct ring_pos {
+	uint16_t idx;
+	bool wrap;
+};
+
+struct ring_split {
 	struct vring_desc *desc;
 	struct vring_avail *avail;
 	struct vring_used *used;
@@ -70,8 +71,85 @@ struct ring {
 	uint16_t seen_avail;	/* avail idx when last looked at */
 	uint16_t last_used;	/* next entry to fill */
 	uint16_t published;	/* used idx that the driver can see */
-	uint64_t *taken;	/* bitmap of heads in flight */
+};
+
+struct ring_packed {
+	struct vring_packed_desc *desc;
+	const struct vring_packed_desc_event *driver;
+	struct vring_packed_desc_event *device;
+
+	/* the owner's */
+	struct ring_pos avail;	   /* next descriptor to take */
+	struct ring_pos used;	   /* next descriptor to fill */
+	struct ring_pos published; /* first one that the driver cannot see */
+	uint16_t first_flags;	   /* which that one gets when it can */
+	uint16_t nr_held;	   /* descriptors taken and not given back */
+	uint16_t nr_pushed;	   /* given back and not published */
+};
+
+/*
+ * One ring, of either format.  All but @map is private to the format's
+ * functions.
+ */
+struct ring {
+	/* constant while the ring runs, but for a change of memory */
+	unsigned size;		/* descriptors */
+	bool is_packed;
+	bool event_idx;
+	bool indirect;
+	const struct memmap *map;
+
+	union {
+		struct ring_split split;
+		struct ring_packed packed;
+	};
+	uint64_t *taken;	/* bitmap of heads, or ids, in flight */
 
 	/* of the last -EPROTO: what the driver did, for the log */
 	char why[96];
 };
+
+/* Note what the driver did wrong, and return -EPROTO.  The owner only. */
+__attribute__((format(printf, 2, 3))) int ring_refuse(struct ring *r,
+						      const char *fmt, ...);
+
+/* Words that the driver may change, or looks at. */
+static inline uint16_t ring_load(const __virtio16 *word, memory_order order)
+{
+	return le16toh(__atomic_load_n(word, order));
+}
+
+static inline void ring_store(__virtio16 *word, uint16_t value,
+			      memory_order order)
+{
+	__atomic_store_n(word, htole16(value), order);
+}
+
+/*
+ * Heads or ids in flight.  One must not come again before it was given back:
+ * each request would otherwise own the same buffers, and more could be in
+ * flight than the ring has entries.
+ */
+#define RING_WORD_BITS 64
+
+static inline bool ring_is_taken(const struct ring *r, unsigned id)
+{
+	return r->taken[id / RING_WORD_BITS] & (1ULL << id % RING_WORD_BITS);
+}
+
+static inline void ring_set_taken(struct ring *r, unsigned id)
+{
+	r->taken[id / RING_WORD_BITS] |= 1ULL << id % RING_WORD_BITS;
+}
+
+static inline void ring_set_free(struct ring *r, unsigned id)
+{
+	r->taken[id / RING_WORD_BITS] &= ~(1ULL << id % RING_WORD_BITS);
+}
+
+static inline void ring_set_all_free(struct ring *r)
+{
+	memset(r->taken, 0,
+	       align_up(r->size, RING_WORD_BITS) / RING_WORD_BITS *
+		       sizeof(*r->taken));
+}

@@ -225,6 +225,7 @@ uint64_t session_features(const struct session *s)
 	return BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_F_ANY_LAYOUT) |
 	       BIT(VIRTIO_RING_F_INDIRECT_DESC) | BIT(VIRTIO_RING_F_EVENT_IDX) |
 	       BIT(VHOST_USER_F_PROTOCOL_FEATURES) |
+	       (s->p.packed ? BIT(VIRTIO_F_RING_PACKED) : 0) |
 	       s->p.ops->features(s->p.ctx);
 }
 
@@ -365,6 +366,7 @@ static int lend(struct session *s, struct session_queue *q, struct worker *w,
 	struct queue_setup setup = q->setup;
 	int err = make_queue(s, q);
 
+	setup.packed = s->features & BIT(VIRTIO_F_RING_PACKED);
 	setup.event_idx = s->features & BIT(VIRTIO_RING_F_EVENT_IDX);
 	setup.indirect = s->features & BIT(VIRTIO_RING_F_INDIRECT_DESC);
 	setup.call = -1;

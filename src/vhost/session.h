@@ -105,6 +105,7 @@ struct session_params {
 	enum proto_device device;
 	unsigned nr_queues; /* at most 256 */
 	unsigned max_queue_size;
+	bool packed; /* offer packed rings */
 	enum mapping_files memory_files;
 	struct counters *counters; /* written on the home, or NULL */
 };
@@ -182,7 +183,7 @@ struct session_queue {
 	struct queue *queue;	  /* NULL before the first start */
 	struct queue_setup setup; /* kick: ours until lent; call, err: ours */
 	struct call *failure;	  /* tells the front-end of a failed start */
-	unsigned base;		  /* what GET_VRING_BASE answers */
+	uint32_t base;		  /* what GET_VRING_BASE answers */
 	bool has_addr;
 	bool has_kick; /* or was told that none comes */
 	bool told;     /* queue_ready() was called, queue_idle() not */

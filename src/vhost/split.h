@@ -14,9 +14,16 @@ int split_locate(struct ring *r, const struct ring_addr *a);
 
 /*
  * Begin at available entry @base; with @base negative at the used index, as
- * for a front-end that never said.
+ * for a front-end that never said.  Returns 0, or -EINVAL when that is no
+ * index of 16 bits.
  */
-void split_restore(struct ring *r, int base);
+int split_restore(struct ring *r, int64_t base);
+
+/* Where the ring would go on: the next available entry. */
+uint32_t split_base(const struct ring *r);
+
+/* Was no entry ever used, as for a driver that begins? */
+bool split_is_fresh(const struct ring *r);
 
 /*
  * Take the next chain.  Returns 1 and fills @c, 0 when the ring is empty, or

@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# Data written through a target is read back as it was, whatever the backend
-# and the number of queues, and a file holds it when the daemon has ended.
+# Data written through a target is read back as it was, whatever the backend,
+# the number of queues and the format of their rings, and a file holds it when
+# the daemon has ended.
 . "${top_srcdir:-.}/tests/lib/e2e.sh"
 
 make_file disk.img 64M
@@ -12,6 +13,7 @@ targets:
   - name: big
     device: blk
     backend: {kind: mem, size: 64MiB, block-size: 4096}
+  - {name: packed, packed: on, backend: {kind: mem, size: 64MiB}}
 EOF
 daemon_start
 for target in file mem big; do
@@ -24,6 +26,16 @@ for target in file mem big; do
 		--iodepth 8 --queues 2 --time 1 --verify --eventfd ||
 		fail "target $target with large requests"
 done
+for ways in "" --no-indirect --no-event-idx \
+	"--no-indirect --no-event-idx --eventfd"; do
+	# shellcheck disable=SC2086 # several words
+	"$VRINGBENCH" --socket "$T/packed.sock" --rw randrw --bs 4k --packed \
+		--iodepth 32 --queues 2 --time 1 --verify $ways ||
+		fail "packed rings $ways"
+done
+"$VRINGBENCH" --socket "$T/mem.sock" --packed --time 1 2>"$T/err" &&
+	fail "packed rings are offered by default"
+grep -q "does not offer packed rings" "$T/err" || fail "does not say why"
 daemon_stop
 [ "$(od -An -tx1 -N 67108864 "$T/disk.img" | head -n 3 | wc -l)" = 3 ] ||
 	fail "the file holds nothing but one byte"

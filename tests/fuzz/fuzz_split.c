@@ -144,7 +144,7 @@ static unsigned answer(unsigned nr_held)
 	for (unsigned i = 0; i < nr_held; i++)
 		split_push(&r, &held[i], held[i].writable_len);
 	split_publish(&r);
-	expect(!nr_held || rm.used->idx == r.last_used);
+	expect(!nr_held || rm.used->idx == r.split.last_used);
 	return 0;
 }
 

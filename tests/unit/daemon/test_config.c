@@ -132,6 +132,7 @@ Test(config, fills_the_defaults_of_a_target)
 	cr_assert_str_eq(t->serial, "a");
 	cr_assert_eq(t->cpus.nr, 0);
 	cr_assert_eq(t->memory_files, CONFIG_MEMORY_FILES_SHMEM);
+	cr_assert_not(t->packed);
 	config_put(c);
 }
 
@@ -165,6 +166,7 @@ static const char everything[] =
 	"    cpus: 0-1\n"
 	"    read-only: off\n"
 	"    memory-files: any\n"
+	"    packed: on\n"
 	"    limits: {iops: 50k, read-iops: 40000, write-iops: 1,\n"
 	"             bandwidth: 1TiB, read-bandwidth: 4KiB,\n"
 	"             write-bandwidth: 800MiB, burst: 2s}\n"
@@ -204,6 +206,7 @@ Test(config, reads_every_key)
 	cr_assert_str_eq(t->serial, "S N");
 	cr_assert_eq(t->cpus.nr, 2);
 	cr_assert_eq(t->memory_files, CONFIG_MEMORY_FILES_ANY);
+	cr_assert(t->packed);
 	cr_assert_eq(t->limits.iops, 50000);
 	cr_assert_eq(t->limits.read_iops, 40000);
 	cr_assert_eq(t->limits.write_iops, 1);

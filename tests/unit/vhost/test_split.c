@@ -537,7 +537,7 @@ Test(split, breaks_on_each_bad_chain_and_stays_where_it_was)
 		cr_assert_eq(pop_head(b->head), -EPROTO, "%s", b->what);
 		cr_assert(strstr(r.why, b->why), "%s: %s", b->what, r.why);
 		cr_assert_eq(pop(), -EPROTO, "%s", b->what);
-		cr_assert_eq(r.last_avail, 0);
+		cr_assert_eq(r.split.last_avail, 0);
 		cr_assert_eq(taken[0], 0);
 		cr_assert_not(split_publish(&r));
 	}
@@ -660,7 +660,7 @@ Test(split, never_leaves_memory_when_descriptors_change_under_it)
 	unsigned good = 0;
 
 	cr_assert_eq(pthread_create(&ring, NULL, change_all,
-				    (void *)r.desc), 0);
+				    (void *)r.split.desc), 0);
 	cr_assert_eq(pthread_create(&table, NULL, change_all,
 				    rm_host(&rm, RM_D)), 0);
 	for (unsigned i = 0; i < 200000 || (!good && i < 20000000); i++) {
@@ -767,7 +767,7 @@ Test(split, begins_at_the_base_it_is_told)
 	}
 	cr_assert_eq(rm.used->idx, 2);
 	cr_assert_eq(rm.used->ring[3].len, 1);
-	cr_assert_eq(r.last_avail, 2);
+	cr_assert_eq(r.split.last_avail, 2);
 }
 
 Test(split, begins_at_the_used_index_when_nobody_told)

@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The packed ring of virtio: pop, push, publish, arm, restore. */
+#include "vhost/packed.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "vhost/chain.h"
+
+#define SIZE_MAX_PACKED 32768
+
+#define F_AVAIL (1u << VRING_PACKED_DESC_F_AVAIL)
+#define F_USED	(1u << VRING_PACKED_DESC_F_USED)
+
+/* An index with its wrap counter, as in event areas and SET_VRING_BASE. */
+#define WRAP_BIT (1u << VRING_PACKED_EVENT_F_WRAP_CTR)
+
+static uint16_t pack_pos(struct ring_pos pos)
+{
+	return pos.idx | (pos.wrap ? WRAP_BIT : 0);
+}
+
+static struct ring_pos unpack_pos(uint16_t word)
+{
+	return (struct ring_pos){.idx = word & (WRAP_BIT - 1),
+				 .wrap = word & WRAP_BIT};
+}
+
+/* The place @n further, which is at most the ring's size. */
+static struct ring_pos after(const struct ring *r, struct ring_pos pos,
+			     unsigned n)
+{
+	unsigned idx = pos.idx + n;
+
+	if (idx >= r->size) {
+		idx -= r->size;
+		pos.wrap = !pos.wrap;
+	}
+	pos.idx = idx;
+	return pos;
+}
+
+static struct ring_pos before(const struct ring *r, struct ring_pos pos,
+			      unsigned n)
+{
+	pos = after(r, pos, r->size - n);
+	pos.wrap = !pos.wrap;
+	return pos;
+}
+
+static uint16_t load_flags(const struct ring *r, struct ring_pos at,
+			   memory_order order)
+{
+	return ring_load(&r->packed.desc[at.idx].flags, order);
+}
+
+static bool is_available(uint16_t flags, bool wrap)
+{
+	return !!(flags & F_AVAIL) == wrap && !!(flags & F_USED) != wrap;
+}
+
+int packed_locate(struct ring *r, const struct ring_addr *a)
+{
+	struct ring_packed *p = &r->packed;
+
+	p->desc = NULL;
+	p->driver = NULL;
+	p->device = NULL;
+	if (!r->size || r->size > SIZE_MAX_PACKED) {
+		ring_refuse(r, "size of a packed ring: %u", r->size);
+		return -EINVAL;
+	}
+
+	void *desc = memmap_uva(r->map, a->desc, r->size * sizeof(*p->desc));
+	void *driver = memmap_uva(r->map, a->avail, sizeof(*p->driver));
+	void *device = memmap_uva(r->map, a->used, sizeof(*p->device));
+
+	if (!desc || !driver || !device) {
+		ring_refuse(r, "%s is not in guest memory",
+			    !desc     ? "descriptor ring"
+			    : !driver ? "driver event area"
+				      : "device event area");
+		return -EFAULT;
+	}
+	if (!is_aligned((uintptr_t)desc, sizeof(*p->desc)) ||
+	    !is_aligned((uintptr_t)driver, sizeof(*p->driver)) ||
+	    !is_aligned((uintptr_t)device, sizeof(*p->device))) {
+		ring_refuse(r, "ring is not aligned");
+		return -EINVAL;
+	}
+	p->desc = desc;
+	p->driver = driver;
+	p->device = device;
+	return 0;
+}
+
+int packed_restore(struct ring *r, int64_t base)
+{
+	struct ring_packed *p = &r->packed;
+	struct ring_pos at = unpack_pos(base < 0 ? WRAP_BIT : (uint16_t)base);
+
+	if (at.idx >= r->size) {
+		ring_refuse(r, "begins at descriptor %u in a ring of %u",
+			    at.idx, r->size);
+		return -EINVAL;
+	}
+	p->avail = at;
+	p->used = at;
+	p->published = at;
+	p->nr_held = 0;
+	p->nr_pushed = 0;
+	r->why[0] = '\0';
+	ring_set_all_free(r);
+	return 0;
+}
+
+uint32_t packed_base(const struct ring *r)
+{
+	return pack_pos(r->packed.avail) | (uint32_t)pack_pos(r->packed.used)
+						   << 16;
+}
+
+bool packed_is_fresh(const struct ring *r)
+{
+	return pack_pos(r->packed.published) == WRAP_BIT;
+}
+
+/*
+ * The descriptors behind the first are available when that one is.  Those in
+ * flight still have their places, so that a chain can take up no more than the
+ * rest of the ring.
+ */
+static int walk(struct chain_walk *w)
+{
+	struct ring *r = w->r;
+	struct chain *c = w->c;
+	struct ring_pos at = r->packed.avail;
+	struct desc d;
+	int err;
+
+	do {
+		if (r->packed.nr_held + c->nr_desc == r->size)
+			return ring_refuse(r,
+					   "chain is longer than what is free "
+					   "in a ring of %u",
+					   r->size);
+		d = desc_of_packed(&r->packed.desc[at.idx]);
+		err = chain_add(w, &d);
+		if (err)
+			return err;
+		at = after(r, at, 1);
+	} while (d.flags & VRING_DESC_F_NEXT);
+
+	if (d.id >= r->size)
+		return ring_refuse(r, "buffer id %u in a ring of %u", d.id,
+				   r->size);
+	if (ring_is_taken(r, d.id))
+		return ring_refuse(r, "buffer id %u is in flight already",
+				   d.id);
+	c->id = d.id;
+	return 0;
+}
+
+int packed_pop(struct ring *r, struct chain *c)
+{
+	struct ring_packed *p = &r->packed;
+	struct chain_walk w;
+	int err;
+
+	/*
+	 * The rest of the chain was written before the flags of its first
+	 * descriptor.  Pairs with the driver's write barrier before it stores
+	 * them (virtio, "Implementation Example").
+	 */
+	if (!is_available(load_flags(r, p->avail, memory_order_acquire),
+			  p->avail.wrap))
+		return 0;
+	chain_begin(&w, r, c);
+	err = walk(&w);
+	if (err)
+		return err;
+	chain_end(&w);
+	ring_set_taken(r, c->id);
+	p->avail = after(r, p->avail, c->nr_desc);
+	p->nr_held += c->nr_desc;
+	return 1;
+}
+
+void packed_unpop(struct ring *r, const struct chain *c)
+{
+	ring_set_free(r, c->id);
+	r->packed.avail = before(r, r->packed.avail, c->nr_desc);
+	r->packed.nr_held -= c->nr_desc;
+}
+
+static uint16_t used_flags(bool wrap, uint32_t len)
+{
+	return (wrap ? F_AVAIL | F_USED : 0) | (len ? VRING_DESC_F_WRITE : 0);
+}
+
+void packed_push(struct ring *r, const struct chain *c, uint32_t len)
+{
+	struct ring_packed *p = &r->packed;
+	struct vring_packed_desc *d = &p->desc[p->used.idx];
+	uint16_t flags = used_flags(p->used.wrap, len);
+
+	d->id = htole16(c->id);
+	d->len = htole32(len);
+	/* The driver reads the others after the first, which comes last. */
+	if (p->nr_pushed)
+		ring_store(&d->flags, flags, memory_order_relaxed);
+	else
+		p->first_flags = flags;
+	p->used = after(r, p->used, c->nr_desc);
+	p->nr_pushed += c->nr_desc;
+	p->nr_held -= c->nr_desc;
+	ring_set_free(r, c->id);
+}
+
+/* Has the place that the driver waits for come among the last @nr? */
+static bool has_passed(const struct ring *r, struct ring_pos event, unsigned nr)
+{
+	struct ring_pos now = r->packed.used;
+	uint16_t at = event.idx;
+
+	/* It counts from where we are, in which it may lie before the wrap. */
+	if (event.wrap != now.wrap)
+		at -= r->size;
+	return vring_need_event(at, now.idx, now.idx - nr);
+}
+
+static bool wants_call(const struct ring *r, unsigned nr)
+{
+	const struct vring_packed_desc_event *e = r->packed.driver;
+	uint16_t flags = ring_load(&e->flags, memory_order_seq_cst);
+
+	if (flags == VRING_PACKED_EVENT_FLAG_DISABLE)
+		return false;
+	if (flags != VRING_PACKED_EVENT_FLAG_DESC || !r->event_idx)
+		return true;
+	/* Comes before the flags.  Pairs with the driver's barrier there. */
+	return has_passed(r,
+			  unpack_pos(ring_load(&e->off_wrap,
+					       memory_order_relaxed)),
+			  nr);
+}
+
+bool packed_publish(struct ring *r)
+{
+	struct ring_packed *p = &r->packed;
+	unsigned nr = p->nr_pushed;
+
+	if (!nr)
+		return false;
+	/*
+	 * The other used descriptors and the data come before these flags.
+	 * Pairs with the driver's read barrier after it loads them.
+	 *
+	 * And they are out before wants_call() looks, so both are seq_cst:
+	 * pairs with the driver's full barrier between asking for calls and
+	 * looking at the ring once more.  One of us sees the other.
+	 */
+	ring_store(&p->desc[p->published.idx].flags, p->first_flags,
+		   memory_order_seq_cst);
+	p->published = p->used;
+	p->nr_pushed = 0;
+	return wants_call(r, nr);
+}
+
+bool packed_arm(struct ring *r)
+{
+	struct ring_packed *p = &r->packed;
+	uint16_t flags = VRING_PACKED_EVENT_FLAG_ENABLE;
+
+	if (r->event_idx) {
+		ring_store(&p->device->off_wrap, pack_pos(p->avail),
+			   memory_order_relaxed);
+		flags = VRING_PACKED_EVENT_FLAG_DESC;
+	}
+	/*
+	 * The wish is out before we look once more, so both are seq_cst: pairs
+	 * with the driver's full barrier between making a descriptor available
+	 * and reading the wish.  One of us sees the other.
+	 */
+	ring_store(&p->device->flags, flags, memory_order_seq_cst);
+	return is_available(load_flags(r, p->avail, memory_order_seq_cst),
+			    p->avail.wrap);
+}
+
+void packed_disarm(struct ring *r)
+{
+	ring_store(&r->packed.device->flags, VRING_PACKED_EVENT_FLAG_DISABLE,
+		   memory_order_relaxed);
+}
+
+bool packed_has_work(const struct ring *r)
+{
+	return is_available(load_flags(r, r->packed.avail,
+				       memory_order_relaxed),
+			    r->packed.avail.wrap);
+}
+
+unsigned packed_pending(const struct ring *r)
+{
+	struct ring_pos at = r->packed.avail;
+	unsigned max = r->size - r->packed.nr_held;
+	unsigned n = 0;
+
+	while (n < max &&
+	       is_available(load_flags(r, at, memory_order_relaxed), at.wrap)) {
+		at = after(r, at, 1);
+		n++;
+	}
+	return n;
+}
