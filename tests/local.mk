@@ -99,6 +99,7 @@ unit_tests_SOURCES = \
 	tests/unit/daemon/test_attacks_kicks.c \
 	tests/unit/daemon/test_attacks_memory.c \
 	tests/unit/daemon/test_attacks_race.c \
+	tests/unit/daemon/test_attacks_reset.c \
 	tests/unit/daemon/test_attacks_ring.c \
 	tests/unit/daemon/test_attacks_setup.c \
 	tests/unit/daemon/test_attacks_socket.c \
@@ -144,6 +145,7 @@ unit_tests_SOURCES = \
 	tests/unit/vhost/test_gate.c \
 	tests/unit/vhost/test_guard.c \
 	tests/unit/vhost/test_handlers.c \
+	tests/unit/vhost/test_handlers_reset.c \
 	tests/unit/vhost/test_limits.c \
 	tests/unit/vhost/test_link.c \
 	tests/unit/vhost/test_mapping.c \

@@ -101,7 +101,7 @@ static int refuse_feature(struct session *s, uint64_t unknown)
 			      bit, feature_name(bit));
 }
 
-static int set_features(struct session *s, struct proto_msg *m)
+static int accept_features(struct session *s, const struct proto_msg *m)
 {
 	uint64_t unknown = m->p.u64 & ~session_features(s);
 	int err;
@@ -117,6 +117,16 @@ static int set_features(struct session *s, struct proto_msg *m)
 		return session_refuse(s, err,
 				      "the device cannot do with 0x%llx",
 				      (unsigned long long)m->p.u64);
+	return 0;
+}
+
+static int set_features(struct session *s, struct proto_msg *m)
+{
+	int err = accept_features(s, m);
+
+	s->features_refused = err;
+	if (err)
+		return err;
 	s->features = m->p.u64;
 	s->has_features = true;
 	if (!(s->features & BIT(VHOST_USER_F_PROTOCOL_FEATURES)))
@@ -228,6 +238,50 @@ static int reset_owner(struct session *s, struct proto_msg *m)
 {
 	session_stop_all(s);
 	return session_wait_for(s, SESSION_WAIT_QUEUES, m, finish_reset_owner);
+}
+
+/* ---- reset and status ---- */
+
+static void finish_reset(struct session *s, struct proto_msg *m)
+{
+	(void)m;
+	session_reset(s);
+}
+
+static int reset_device(struct session *s, struct proto_msg *m)
+{
+	session_stop_all(s);
+	return session_wait_for(s, SESSION_WAIT_QUEUES, m, finish_reset);
+}
+
+#define STATUS_KNOWN                                               \
+	(VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER |    \
+	 VIRTIO_CONFIG_S_DRIVER_OK | VIRTIO_CONFIG_S_FEATURES_OK | \
+	 VIRTIO_CONFIG_S_NEEDS_RESET | VIRTIO_CONFIG_S_FAILED)
+
+/*
+ * The driver's status, which is kept to be read back: rings start when they
+ * are ready and need no DRIVER_OK.  The one word that we have in it is
+ * FEATURES_OK, which must not be read back unless it is so.
+ */
+static int set_status(struct session *s, struct proto_msg *m)
+{
+	uint64_t unknown = m->p.u64 & ~(uint64_t)STATUS_KNOWN;
+
+	if (unknown)
+		return session_refuse(s, -EINVAL, "unknown bits 0x%llx",
+				      (unsigned long long)unknown);
+	if (!m->p.u64)
+		return reset_device(s, m);
+	s->status = (uint8_t)m->p.u64;
+	if (!s->has_features || s->features_refused)
+		s->status &= (uint8_t)~VIRTIO_CONFIG_S_FEATURES_OK;
+	return 0;
+}
+
+static int get_status(struct session *s, struct proto_msg *m)
+{
+	return reply_u64(m, s->status);
 }
 
 /* ---- memory ---- */
@@ -616,9 +670,12 @@ static handler *const handlers[] = {
 	HANDLER(GET_CONFIG, get_config),
 	HANDLER(SET_CONFIG, set_config),
 	HANDLER(SET_BACKEND_REQ_FD, set_backend_req_fd),
+	HANDLER(RESET_DEVICE, reset_device),
 	HANDLER(GET_MAX_MEM_SLOTS, get_max_mem_slots),
 	HANDLER(ADD_MEM_REG, add_mem_reg),
 	HANDLER(REM_MEM_REG, rem_mem_reg),
+	HANDLER(SET_STATUS, set_status),
+	HANDLER(GET_STATUS, get_status),
 };
 
 bool handlers_has(uint32_t request)

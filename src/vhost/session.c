@@ -235,7 +235,9 @@ uint64_t session_protocol_features(const struct session *s)
 	uint64_t features = BIT(VHOST_USER_PROTOCOL_F_MQ) |
 			    BIT(VHOST_USER_PROTOCOL_F_REPLY_ACK) |
 			    BIT(VHOST_USER_PROTOCOL_F_BACKEND_REQ) |
-			    BIT(VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS);
+			    BIT(VHOST_USER_PROTOCOL_F_RESET_DEVICE) |
+			    BIT(VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS) |
+			    BIT(VHOST_USER_PROTOCOL_F_STATUS);
 
 	if (s->p.device == PROTO_BLK)
 		features |= BIT(VHOST_USER_PROTOCOL_F_CONFIG);
@@ -494,6 +496,28 @@ void session_stop_all(struct session *s)
 {
 	for (unsigned i = 0; i < s->p.nr_queues; i++)
 		session_stop_queue(s, i);
+}
+
+/* Its kick went when it was stopped. */
+static void forget_driver(struct session_queue *q)
+{
+	assert(!q->told && !q->lent && !q->has_kick);
+	q->setup.size = 0;
+	q->setup.addr = (struct ring_addr){0};
+	q->setup.enabled = false;
+	q->has_addr = false;
+	q->base = 0;
+}
+
+void session_reset(struct session *s)
+{
+	for (unsigned i = 0; i < s->p.nr_queues; i++)
+		forget_driver(&s->queues[i]);
+	s->has_features = false;
+	s->features_refused = false;
+	s->features = 0;
+	s->status = 0;
+	s->p.ops->reset(s->p.ctx);
 }
 
 int session_change(struct session *s, unsigned index,

@@ -36,8 +36,14 @@
  *
  * Three things do wait, and the message that asked for them is answered when
  * they are over: the drain of a queue (GET_VRING_BASE), of all queues
- * (RESET_OWNER), and the end of memory that was taken away (REM_MEM_REG,
- * SET_MEM_TABLE).  Meanwhile the link reads nothing, so there is at most one.
+ * (RESET_DEVICE, RESET_OWNER, SET_STATUS), and the end of memory that was taken
+ * away (REM_MEM_REG, SET_MEM_TABLE).  Meanwhile the link reads nothing, so
+ * there is at most one.
+ *
+ * A reset ends what a driver began: its features and all it said of its rings
+ * are forgotten.  What the VMM set up for any driver to come stays: owner,
+ * protocol features, memory, call and error descriptors, back-end channel.
+ * A VMM need not repeat any of it.
  *
  * That the configuration changed is told on the back-end channel, if there is
  * one, but not while no ring runs, as a suspended device keeps silent, and not
@@ -83,7 +89,7 @@ struct session_ops {
 	 */
 	void (*queue_idle)(void *ctx, struct session *s, unsigned index);
 
-	/* The front-end gave the device up; all queues are idle. */
+	/* The driver gave the device up; all queues are idle. */
 	void (*reset)(void *ctx);
 
 	/* session_close() was called, and why: say so. */
@@ -199,6 +205,8 @@ struct session {
 	struct link *link;
 	struct backchannel channel;
 	bool has_features;
+	bool features_refused; /* the last that came */
+	uint8_t status;	       /* VIRTIO_CONFIG_S_*, if STATUS is agreed on */
 	bool closing;
 	bool said_started;
 	bool said_no_memory;
@@ -253,6 +261,9 @@ void session_look_all(struct session *s);
 /* Begin to take a queue, or all, back.  Home only. */
 void session_stop_queue(struct session *s, unsigned index);
 void session_stop_all(struct session *s);
+
+/* Forget the driver, when all queues are idle.  Home only. */
+void session_reset(struct session *s);
 
 /*
  * Apply a change of CALL, ERR, KICK or ENABLED to a lent queue; a descriptor

@@ -171,7 +171,7 @@ Test(attacks_setup, the_base_of_a_ring_that_was_never_set_up)
 	frontend_close(&f);
 }
 
-/* -- configuration, reset, coming and going -------------------------------- */
+/* -- configuration, coming and going --------------------------------------- */
 
 static const struct {
 	uint32_t offset, size, flags;
@@ -207,26 +207,6 @@ Test(attacks_setup, places_in_the_configuration)
 		if (reply == ATTACK_REFUSED)
 			attack_works(&attack, 0, "configuration", i);
 		attack_go(&attack, "configuration", i);
-	}
-}
-
-Test(attacks_setup, giving_the_device_up_in_mid_request)
-{
-	struct guestring_seg seg[3];
-	struct guestblk_req r;
-
-	for (unsigned i = 0; i < 10; i++) {
-		attack_come(&attack);
-		guestblk_init(&r, &attack.g.mem, VIRTIO_BLK_T_IN, 0,
-			      256 * 1024);
-		cr_assert_eq(guestblk_segs(&r, &attack.g.mem, NULL, seg, 3), 3);
-		for (unsigned n = 0; n < 32; n++)
-			frontend_submit(&attack.g.q[n % 2], seg, 3, NULL);
-		cr_assert_neq(attack_send(&attack.g.f, VHOST_USER_RESET_OWNER,
-					  NULL, 0, NULL, 0),
-			      ATTACK_SILENT);
-		attack_check(&attack, "reset", i);
-		attack_go(&attack, "reset", i);
 	}
 }
 

@@ -169,6 +169,121 @@ Test(clients_qemu, qemu_reconnects_with_reconnect_1)
 	testclient_play(qemu_stop);
 }
 
+/*
+ * From 8.1 on it tells the status, adding to what it reads back, and from 8.2
+ * on of a reset.  A VM that is merely paused is a status of 0, too, after which
+ * it repeats the features, but not the position of the cache switch.
+ */
+#define QEMU_8_2_PROTOCOL                                            \
+	(QEMU_PROTOCOL | BIT(VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD) | \
+	 BIT(VHOST_USER_PROTOCOL_F_RESET_DEVICE) |                   \
+	 BIT(VHOST_USER_PROTOCOL_F_STATUS))
+
+static const struct client_step qemu_8_2_connect[] = {
+	CONNECT,
+	ASK(GET_FEATURES, PROTOCOL),
+	ASK(GET_PROTOCOL_FEATURES, BIT(VHOST_USER_PROTOCOL_F_RESET_DEVICE) |
+					   BIT(VHOST_USER_PROTOCOL_F_STATUS)),
+	TELL_U64(SET_PROTOCOL_FEATURES, QEMU_8_2_PROTOCOL),
+	ASK_NUMBER(GET_QUEUE_NUM, 2),
+	ASK_NUMBER(GET_MAX_MEM_SLOTS, 32),
+	TELL(SET_OWNER),
+	ASK(GET_FEATURES, PROTOCOL),
+	END,
+};
+
+static const struct client_step qemu_8_2_memory[] = {
+	NEED_REPLY(1),
+	ADD_REGION(0),
+	NEED_REPLY(0),
+	END,
+};
+
+static const struct client_step qemu_8_2_features[] = {
+	TELL_U64(SET_FEATURES, QEMU_LINUX),
+	ASK_LACKING(GET_STATUS, 8),
+	TELL_U64(SET_STATUS, 8),
+	ASK(GET_STATUS, 8),
+	END,
+};
+
+static const struct client_step qemu_8_2_started[] = {
+	ASK(GET_STATUS, 8),
+	TELL_U64(SET_STATUS, 15),
+	ASK(GET_STATUS, 15),
+	IO(0),
+	IO(1),
+	END,
+};
+
+static const struct client_step qemu_8_2_stopped[] = {
+	TELL_U64(SET_STATUS, 0),
+	ASK_LACKING(GET_STATUS, 0xff),
+	END,
+};
+
+static uint8_t cache_switch(void)
+{
+	uint8_t on = 2;
+
+	testclient.f.protocol_features = CONFIG; /* the client did agree */
+	cr_assert_eq(frontend_get_config(&testclient.f, WCE_OFFSET, &on, 1), 0);
+	return on;
+}
+
+static void qemu_8_2_boot(void)
+{
+	testclient_share(0, GUESTMEM_UVA_HOST, 16 * MIB);
+	testclient_play(qemu_8_2_connect);
+	testclient_play(qemu_realize);
+	testclient_play(qemu_8_2_features);
+	testclient_play((struct client_step[]){RING(0, 128), RING(1, 128),
+					       CALL_FD(0), CALL_FD(1), END});
+	testclient_play(qemu_8_2_memory);
+	testclient_play(qemu_start);
+	testclient_play(qemu_8_2_started);
+}
+
+Test(clients_qemu, qemu_8_2_pauses_and_goes_on)
+{
+	qemu_8_2_boot();
+	testclient_play((struct client_step[]){
+		SET_CONFIG(WCE_OFFSET, VHOST_USER_CONFIG_WRITABLE, 0), END});
+	for (unsigned i = 0; i < 10; i++) {
+		testclient_play(qemu_stop);
+		testclient_play(qemu_8_2_stopped);
+		cr_assert_eq(cache_switch(), 0);
+		/* Memory and rings are what they were, and so are eventfds. */
+		testclient_play(qemu_8_2_features);
+		testclient_play(qemu_start);
+		testclient_play(qemu_8_2_started);
+		cr_assert_eq(cache_switch(), 0, "pause %u", i);
+	}
+}
+
+Test(clients_qemu, qemu_8_2_reboots_by_a_reset)
+{
+	qemu_8_2_boot();
+	testclient_play(qemu_stop);
+	testclient_play(qemu_8_2_stopped);
+	testclient_play((struct client_step[]){
+		TELL(RESET_DEVICE),
+		ASK_LACKING(GET_STATUS, 0xff),
+		RING(0, 64),
+		NUM(0, 64),
+		BASE(0),
+		ADDR(0),
+		KICK_FD(0),
+		ENABLE(0, 1),
+		/* No features, no requests. */
+		POST(0),
+		QUIET(0),
+		END,
+	});
+	testclient_play(qemu_8_2_features);
+	testclient_play((struct client_step[]){REAP(0), IO(0), END});
+}
+
 /* A request that was posted while nobody was there is served. */
 Test(clients_qemu, qemu_kicks_before_it_enables)
 {

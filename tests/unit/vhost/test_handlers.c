@@ -402,7 +402,9 @@ Test(handlers, offers_what_it_can_do)
 			     1 << VHOST_USER_PROTOCOL_F_REPLY_ACK |
 			     1 << VHOST_USER_PROTOCOL_F_CONFIG |
 			     1 << VHOST_USER_PROTOCOL_F_BACKEND_REQ |
-			     1 << VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS);
+			     1 << VHOST_USER_PROTOCOL_F_RESET_DEVICE |
+			     1 << VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS |
+			     1 << VHOST_USER_PROTOCOL_F_STATUS);
 	cr_assert_eq(frontend_get_u64(&rig.t.vmm, VHOST_USER_GET_MAX_MEM_SLOTS,
 				      &n),
 		     0);
