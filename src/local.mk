@@ -34,6 +34,8 @@ libvringd_a_SOURCES = \
 	src/base/counters.c \
 	src/base/counters.def \
 	src/base/counters.h \
+	src/base/crash.def \
+	src/base/crash.h \
 	src/base/events.def \
 	src/base/fdkind.c \
 	src/base/fdkind.h \

@@ -173,6 +173,20 @@ stress_queue_LDADD = $(vringd_libs)
 stress_run_SOURCES = tests/stress/stress-run.c
 stress_run_LDADD = $(vringd_libs)
 
+# The daemon with crash points compiled into the files that have them.  Those
+# come before the library, so the linker takes no other of that name.
+check_PROGRAMS += vringd-crash
+vringd_crash_SOURCES = \
+	src/device/vblk.c \
+	src/main.c \
+	src/run/worker.c \
+	src/vhost/packed.c \
+	src/vhost/queue.c \
+	src/vhost/split.c \
+	tests/lib/crash.c
+vringd_crash_CPPFLAGS = $(AM_CPPFLAGS) -DCRASH_POINTS
+vringd_crash_LDADD = $(vringd_libs)
+
 # Fuzzers: one for each parser of foreign bytes.  Their corpora run as unit
 # tests; check-fuzz looks for more (configure --enable-fuzz CC=clang).
 EXTRA_DIST += \
@@ -247,6 +261,7 @@ e2e_tests = \
 	tests/e2e/test-config-is-checked.sh \
 	tests/e2e/test-client-lines-in-manual.sh \
 	tests/e2e/test-completion.sh \
+	tests/e2e/test-crash-points.sh \
 	tests/e2e/test-disconnect.sh \
 	tests/e2e/test-dead-storage.sh \
 	tests/e2e/test-delay.sh \

@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #include "backend/io.h"
+#include "base/crash.h"
 #include "base/list.h"
 #include "run/worker.h"
 
@@ -225,5 +226,7 @@ void backend_detach(struct port *p);
 static inline void port_submit(struct port *p, struct io *io)
 {
 	io->port = p;
+	CRASH_POINT(SUBMIT_BEFORE);
 	p->submit(p, io);
+	CRASH_POINT(SUBMIT_TAKEN);
 }

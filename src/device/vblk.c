@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/counters.h"
+#include "base/crash.h"
 #include "base/iov.h"
 #include "base/log.h"
 
@@ -102,6 +103,7 @@ static void finish(struct vblk_request *r)
 	else if (r->result == VIRTIO_BLK_S_UNSUPP)
 		counters_add(&r->dq->counters->unsupported, 1);
 	*r->status = r->result;
+	CRASH_POINT(COMPLETE_STATUS);
 	device_end(r->dq, now_us(r));
 	queue_push(r->queue, r->chain, r->written + 1);
 }
@@ -188,6 +190,7 @@ static void io_done(struct io *io, int res)
 {
 	struct vblk_request *r = container_of(io, struct vblk_request, io);
 
+	CRASH_POINT(COMPLETE_DONE);
 	r->result = status_of(res);
 	if (res == 0)
 		count(r);

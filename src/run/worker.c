@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/crash.h"
 #include "base/log.h"
 #include "run/thread.h"
 
@@ -300,6 +301,7 @@ static void take_turn(struct worker *w)
 	for (int i = 0; i < URING_NR_KINDS; i++)
 		if (has_ring(&w->rings[i]))
 			uring_submit(&w->rings[i]);
+	CRASH_POINT(SUBMIT_ENTERED);
 	for (int i = 0; i < URING_NR_KINDS; i++)
 		if (has_ring(&w->rings[i]))
 			reap_ring(w, &w->rings[i]);

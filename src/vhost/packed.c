@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/crash.h"
 #include "base/util.h"
 #include "vhost/chain.h"
 
@@ -253,6 +254,7 @@ bool packed_publish(struct ring *r)
 
 	if (!nr)
 		return false;
+	CRASH_POINT(PUBLISH_BEFORE);
 	/*
 	 * The other used descriptors and the data come before these flags.
 	 * Pairs with the driver's read barrier after it loads them.
@@ -263,6 +265,7 @@ bool packed_publish(struct ring *r)
 	 */
 	ring_store(&p->desc[p->published.idx].flags, p->first_flags,
 		   memory_order_seq_cst);
+	CRASH_POINT(PUBLISH_SHOWN);
 	p->published = p->used;
 	p->nr_pushed = 0;
 	return wants_call(r, nr);

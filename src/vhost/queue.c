@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/counters.h"
+#include "base/crash.h"
 #include "base/log.h"
 #include "base/util.h"
 #include "run/offload.h"
@@ -181,6 +182,7 @@ static int take_one(struct queue *q, struct iovec **spare)
 	s->use = q->use;
 	s->use->in_flight++;
 	q->in_flight++;
+	CRASH_POINT(FETCH_POPPED);
 	q->user.request(q->user.ctx, q, c);
 	return 1;
 }
@@ -330,6 +332,7 @@ void queue_push(struct queue *q, struct chain *c, uint32_t len)
 {
 	if (!q->is_lost)
 		ring_push(&q->ring, c, len);
+	CRASH_POINT(COMPLETE_PUSHED);
 	put_slot(q, container_of(c, struct slot, chain));
 	worker_add(q->worker, TURN_END, &q->end);
 }

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/crash.h"
 #include "base/util.h"
 #include "vhost/chain.h"
 
@@ -208,6 +209,7 @@ bool split_publish(struct ring *r)
 
 	if (old == new)
 		return false;
+	CRASH_POINT(PUBLISH_BEFORE);
 	/*
 	 * Used entries and the data they announce come before the index.
 	 * Pairs with the driver's read barrier after it loads the index
@@ -218,6 +220,7 @@ bool split_publish(struct ring *r)
 	 * looking at the index once more.  One of us sees the other.
 	 */
 	ring_store(&r->split.used->idx, new, memory_order_seq_cst);
+	CRASH_POINT(PUBLISH_SHOWN);
 	r->split.published = new;
 	return wants_call(r, old, new);
 }
