@@ -10,6 +10,7 @@ dist_examples_DATA = \
 	conf/examples/limits.yaml \
 	conf/examples/memory.yaml \
 	conf/examples/one-file-per-guest.yaml \
+	conf/examples/packed.yaml \
 	conf/examples/shared.yaml \
 	conf/examples/workers.yaml
 examples_confdir = $(examplesdir)/conf.d

@@ -193,7 +193,8 @@ static void put_qemu_text(FILE *f, const struct client_facts *c)
 	end_word(f, &w);
 	fprintf(f, " \\\n-device vhost-user-blk-pci,chardev=");
 	put_id(f, c);
-	fprintf(f, ",num-queues=%u,queue-size=%u\n", queues(c), queue_size(c));
+	fprintf(f, ",num-queues=%u,queue-size=%u%s\n", queues(c), queue_size(c),
+		c->packed ? ",packed=on" : "");
 }
 
 /* Two hyphens would end the comment. */
@@ -226,9 +227,9 @@ static void put_libvirt_text(FILE *f, const struct client_facts *c)
 		"-->\n"
 		"<disk type='vhostuser' device='disk'>\n"
 		"  <driver name='qemu' type='raw' queues='%u' "
-		"queue_size='%u'/>\n"
+		"queue_size='%u'%s/>\n"
 		"  <source type='unix' path='",
-		queues(c), queue_size(c));
+		queues(c), queue_size(c), c->packed ? " packed='on'" : "");
 	put_xml(f, c->socket);
 	fprintf(f, "'>\n"
 		   "    <reconnect enabled='yes' timeout='1'/>\n"
@@ -325,6 +326,9 @@ static void put_uml_text(FILE *f, const struct client_facts *c)
 			   "# target must have memory-files: any.\n");
 	if (c->queue_size < UML_SIZE_MAX)
 		fprintf(f, "# Its queue has %u entries.\n", c->queue_size);
+	if (c->packed)
+		fprintf(f, "# It hangs when packed rings are offered: set "
+			   "packed of this target to off first.\n");
 	put_guest_view(f, c, "# ");
 	if (!begin_word(&w))
 		return;

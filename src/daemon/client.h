@@ -17,6 +17,7 @@ struct client_facts {
 	const char *serial;
 	unsigned queues;	/* at most so many */
 	unsigned queue_size;	/* the same; a power of two */
+	bool packed;		/* packed rings are offered */
 	bool read_only;
 	bool any_memory;	/* guest memory may be in any file */
 };

@@ -332,6 +332,7 @@ static void report_client(void *ctx, const struct command_args *args,
 		.serial = c->serial,
 		.queues = c->queues,
 		.queue_size = c->queue_size,
+		.packed = c->packed,
 		.read_only = c->read_only || c->backend.read_only,
 		.any_memory = c->memory_files == CONFIG_MEMORY_FILES_ANY,
 	};

@@ -108,6 +108,17 @@ Test(client, stays_within_what_the_target_has)
 	expect_none("uml", "entries");
 }
 
+Test(client, asks_for_packed_rings_where_they_are_offered)
+{
+	expect_none("qemu", "packed");
+	expect_none("libvirt", "packed");
+	expect_none("uml", "packed");
+	facts.packed = true;
+	expect("qemu", ",queue-size=256,packed=on\n");
+	expect("libvirt", "queue_size='256' packed='on'/>");
+	expect("uml", "# It hangs when packed rings are offered: ");
+}
+
 Test(client, says_what_the_guest_will_see)
 {
 	static const char *const words[] = {"qemu",	   "libvirt",
