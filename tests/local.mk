@@ -311,6 +311,7 @@ guest_tests = \
 	tests/guest/test-qemu-boot.sh \
 	tests/guest/test-qemu-client-lines.sh \
 	tests/guest/test-qemu-disk-4096.sh \
+	tests/guest/test-qemu-disk-packed.sh \
 	tests/guest/test-qemu-disk.sh \
 	tests/guest/test-qemu-hotplug.sh \
 	tests/guest/test-qemu-read-only.sh \

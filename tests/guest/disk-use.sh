@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
 # Runs in a guest: everything a user does to the disk $BLK0.  Wants $SERIAL,
-# $SIZE in bytes and $BLOCK, the size of its blocks; leaves a file system with
-# /file on it, whose digest is in /root/digest.
+# $SIZE in bytes, $BLOCK, the size of its blocks, and $PACKED, on or off; leaves
+# a file system with /file on it, whose digest is in /root/digest.
 set -eu
 disk=${BLK0#/dev/}
 queue=/sys/block/$disk/queue
@@ -28,6 +28,9 @@ echo "guest: queues $(ls "/sys/block/$disk/mq" | wc -l)," \
 	"write zeroes $(cat "$queue/write_zeroes_max_bytes")," \
 	"cache $(cat "$queue/write_cache")"
 [ -z "${QUEUES-}" ] || [ "$(ls "/sys/block/$disk/mq" | wc -l)" = "$QUEUES" ]
+# Bit 34: VIRTIO_F_RING_PACKED.
+ring=$(cut -c 35 "/sys/block/$disk/device/features")
+[ "$ring" = "$([ "$PACKED" = on ] && echo 1 || echo 0)" ]
 
 step "verified load"
 fio --name=verify --filename="$BLK0" --ioengine=io_uring --direct=1 \

@@ -45,7 +45,7 @@ guest_qemu()
 
 # guest_uses_disk BOOT BLOCK [ARG...]: the guest that BOOT starts does all
 # there is to do with a disk of BLOCK-byte blocks, and what it wrote last is
-# then found in the backend.
+# then found in the backend.  guest_packed=on has it use packed rings.
 guest_uses_disk()
 {
 	boot=$1 block=$2
@@ -55,10 +55,13 @@ guest_uses_disk()
 	daemon_config <<-YAML
 		targets:
 		  - name: disk0
+		    packed: ${guest_packed:-off}
 		    backend: {path: $T/disk.img, block-size: $block}
 	YAML
 	daemon_start
-	"$boot" --blk "$T/disk0.sock" --script "$guest_dir/disk-use.sh" \
+	"$boot" --blk "$T/disk0.sock${guest_packed:+,packed=on}" \
+		--script "$guest_dir/disk-use.sh" \
+		--env "PACKED=${guest_packed:-off}" \
 		--env SERIAL=disk0 --env SIZE=$size --env "BLOCK=$block" \
 		--get "/root/digest:$T/digest" "$@" ||
 		fail "the guest ended with status $?"
