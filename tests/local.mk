@@ -239,7 +239,9 @@ EXTRA_DIST += \
 	tests/lib/reload-torture \
 	tests/lib/rude-client \
 	tests/lib/silentmount.py \
-	tests/lib/size-watcher
+	tests/lib/size-watcher \
+	tests/lib/slowdisk.sh \
+	tests/lib/small-guest
 
 lint_tests = \
 	tests/lint/check-discovery \
@@ -258,6 +260,8 @@ lint_tests = \
 e2e_tests = \
 	tests/e2e/test-answers-are-documented.sh \
 	tests/e2e/test-claim-one-daemon.sh \
+	tests/e2e/test-claim-waits-for-dead-predecessor.sh \
+	tests/e2e/test-client-waits-for-stuck-requests.sh \
 	tests/e2e/test-config-is-checked.sh \
 	tests/e2e/test-client-lines-in-manual.sh \
 	tests/e2e/test-completion.sh \

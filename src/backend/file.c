@@ -158,19 +158,72 @@ static int lock_whole(int fd, short type)
 	return ret == -EAGAIN || ret == -EACCES ? -EBUSY : ret;
 }
 
+/* The lock that keeps us out; of no type when there is none. */
+static struct flock find_lock(const struct file_backend *f)
+{
+	struct flock fl = {.l_type = is_exclusive(f) ? F_WRLCK : F_RDLCK,
+			   .l_whence = SEEK_SET};
+
+	if (fcntl(f->look_fd, F_OFD_GETLK, &fl))
+		fl.l_type = F_UNLCK;
+	return fl;
+}
+
+/* As lock_whole() does. */
+static bool is_whole(const struct flock *fl)
+{
+	return fl->l_pid == -1 && fl->l_start == 0 && fl->l_len == 0;
+}
+
+/* The kernel says of a lock neither whose it is nor whether he still lives. */
+static void explain_lock(const struct file_backend *f, const struct flock *fl,
+			 char *err, size_t err_len)
+{
+	struct inuse_process p;
+
+	switch (inuse_by_process(&f->backend.id, true, &p)) {
+	case INUSE_BY_PROCESS:
+		if (p.pid == getpid())
+			snprintf(err, err_len,
+				 "a target that is closing still has it");
+		else
+			snprintf(err, err_len, "is in use by pid %d (%s)",
+				 (int)p.pid, p.comm);
+		break;
+	case INUSE_BY_NOBODY:
+		snprintf(err, err_len,
+			 "requests of a process that has ended are not over "
+			 "yet");
+		break;
+	case INUSE_BY_UNSEEN:
+		snprintf(err, err_len,
+			 is_whole(fl) ? "requests of a vringd that has ended "
+					"are not over yet, or another user's "
+					"has it"
+				      : "is in use by a process that we may "
+					"not see");
+		break;
+	}
+}
+
 static void explain_busy(const struct file_backend *f, char *err,
 			 size_t err_len)
 {
-	char who[128];
+	const struct flock fl = find_lock(f);
+	struct inuse_process p;
 
 	if (inuse_by_host(&f->backend.id, err, err_len) == -EBUSY)
 		return;
-	if (inuse_by_process(&f->backend.id, who, sizeof(who)))
-		snprintf(err, err_len, "is in use, perhaps by %s", who);
+	if (fl.l_type != F_UNLCK)
+		explain_lock(f, &fl, err, err_len);
+	else if (inuse_by_process(&f->backend.id, false, &p) ==
+		 INUSE_BY_PROCESS)
+		snprintf(err, err_len, "is in use, perhaps by pid %d (%s)",
+			 (int)p.pid, p.comm);
 	else
 		snprintf(err, err_len,
-			 "is in use, or was by a process that ended with I/O "
-			 "in flight");
+			 "is in use by the kernel, or by a process that we may "
+			 "not see");
 }
 
 static int check_file(struct backend *b, char *err, size_t err_len)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "backend/inuse.h"
 
-#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
@@ -13,6 +12,7 @@
 #include <unistd.h>
 
 #include "backend/sysblock.h"
+#include "base/util.h"
 
 static void set_id(struct backend_id *id, const struct stat *st)
 {
@@ -196,25 +196,45 @@ int inuse_by_host(const struct backend_id *id, char *err, size_t err_len)
 	return 0;
 }
 
-static bool has_open(const char *pid, const struct backend_id *id)
+/* Has the open file a lock?  The kernel tells that with its other facts. */
+static bool has_lock(const char *pid, const char *fd)
 {
+	char path[PATH_MAX], line[256];
+	bool found = false;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%s/fdinfo/%s", pid, fd);
+	f = fopen(path, "re");
+	while (f && !found && fgets(line, sizeof(line), f))
+		found = !strncmp(line, "lock:", 5);
+	if (f)
+		fclose(f);
+	return found;
+}
+
+static enum inuse_by look_at(const char *pid, const struct backend_id *id,
+			     bool locked)
+{
+	enum inuse_by by = INUSE_BY_NOBODY;
 	char path[PATH_MAX];
 	const struct dirent *e;
-	bool found = false;
 	DIR *dir;
 
 	snprintf(path, sizeof(path), "/proc/%s/fd", pid);
 	dir = opendir(path);
 	if (!dir)
-		return false;
-	while (!found && (e = readdir(dir))) {
+		return errno == EACCES || errno == EPERM ? INUSE_BY_UNSEEN
+							 : INUSE_BY_NOBODY;
+	while (by == INUSE_BY_NOBODY && (e = readdir(dir))) {
 		if (e->d_name[0] == '.')
 			continue;
 		snprintf(path, sizeof(path), "/proc/%s/fd/%s", pid, e->d_name);
-		found = path_overlaps(path, id);
+		if (path_overlaps(path, id) &&
+		    (!locked || has_lock(pid, e->d_name)))
+			by = INUSE_BY_PROCESS;
 	}
 	closedir(dir);
-	return found;
+	return by;
 }
 
 static void read_comm(const char *pid, char *comm, size_t len)
@@ -231,23 +251,34 @@ static void read_comm(const char *pid, char *comm, size_t len)
 		fclose(f);
 }
 
-bool inuse_by_process(const struct backend_id *id, char *buf, size_t len)
+/* Neither a namespace nor the way /proc is mounted hides processes from us. */
+static bool sees_all(void)
 {
+	/* The kernel's number for the first of all namespaces. */
+	const ino_t first = 0xEFFFFFFCU;
+	struct stat st;
+
+	return !stat("/proc/self/ns/pid", &st) && st.st_ino == first &&
+	       !access("/proc/1", F_OK);
+}
+
+enum inuse_by inuse_by_process(const struct backend_id *id, bool locked,
+			       struct inuse_process *p)
+{
+	enum inuse_by by = sees_all() ? INUSE_BY_NOBODY : INUSE_BY_UNSEEN;
 	DIR *dir = opendir("/proc");
 	const struct dirent *e;
-	bool found = false;
-	char comm[64];
 
 	if (!dir)
-		return false;
-	while (!found && (e = readdir(dir))) {
-		if (!isdigit((unsigned char)e->d_name[0]) ||
-		    atoi(e->d_name) == getpid() || !has_open(e->d_name, id))
+		return INUSE_BY_UNSEEN;
+	while (by != INUSE_BY_PROCESS && (e = readdir(dir))) {
+		p->pid = atoi(e->d_name);
+		if (p->pid <= 0 || (p->pid == getpid() && !locked))
 			continue;
-		found = true;
-		read_comm(e->d_name, comm, sizeof(comm));
-		snprintf(buf, len, "pid %s (%s)", e->d_name, comm);
+		by = MAX(by, look_at(e->d_name, id, locked));
+		if (by == INUSE_BY_PROCESS)
+			read_comm(e->d_name, p->comm, sizeof(p->comm));
 	}
 	closedir(dir);
-	return found;
+	return by;
 }

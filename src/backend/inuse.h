@@ -12,11 +12,23 @@
  */
 int inuse_by_host(const struct backend_id *id, char *err, size_t err_len);
 
+enum inuse_by {
+	INUSE_BY_NOBODY,
+	INUSE_BY_UNSEEN,  /* nobody whom we may see, and there are others */
+	INUSE_BY_PROCESS, /* who is in struct inuse_process */
+};
+
+struct inuse_process {
+	pid_t pid;
+	char comm[64];
+};
+
 /*
- * Another process that has it open, as "pid 12 (qemu)": false when there is
- * none that we may see.  May block.
+ * A process that has it open: with a lock, which may be our own, or else
+ * another's, in whatever way.  Fills @p when there is one.  May block.
  */
-bool inuse_by_process(const struct backend_id *id, char *buf, size_t len);
+enum inuse_by inuse_by_process(const struct backend_id *id, bool locked,
+			       struct inuse_process *p);
 
 /* The identity of what was opened.  Returns 0 or -errno. */
 int inuse_identify(int fd, struct backend_id *id);

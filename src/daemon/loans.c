@@ -178,8 +178,10 @@ static void retry_claim(struct ev_loop *loop, struct ev_timer *w, int revents)
 
 static void note_refused(struct loans *l)
 {
+	bool is_new = !l->waits || strcmp(l->why, l->job_why);
+
 	memcpy(l->why, l->job_why, sizeof(l->why));
-	if (!l->waits)
+	if (is_new)
 		log_event(LOG_BACKEND_TAKEN, l->p.tag,
 			  "waits for its backend, no request is served "
 			  "meanwhile: %s",

@@ -124,7 +124,7 @@ static struct json_object *make_status(const struct survey *s)
 {
 	struct json_object *o = json_object_new_object();
 	const struct uring_facts ring = ring_of(source(s)->workers[0]);
-	unsigned connected = 0, failed = 0;
+	unsigned connected = 0, waiting = 0, failed = 0;
 	struct counters sum = {0};
 	struct reload_facts reload;
 
@@ -134,6 +134,7 @@ static struct json_object *make_status(const struct survey *s)
 		target_counters(s->items[i].facts.target, &part);
 		counters_sum(&sum, &part);
 		connected += s->items[i].facts.served.connected;
+		waiting += s->items[i].facts.served.reason[0] != '\0';
 		failed += s->items[i].facts.state == TARGET_FAILED;
 	}
 	member_str(o, "version", PACKAGE_VERSION);
@@ -148,6 +149,7 @@ static struct json_object *make_status(const struct survey *s)
 	member_bool(o, "last_good", reload.from_last_good);
 	member_u64(o, "targets", s->nr);
 	member_u64(o, "connected", connected);
+	member_u64(o, "waiting", waiting);
 	member_u64(o, "failed", failed);
 	member_u64(o, "errors", sum.errors);
 	return o;

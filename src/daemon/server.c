@@ -3,6 +3,7 @@
 #include "daemon/server.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -323,14 +324,43 @@ static bool is_served(const struct server *s)
 	return !f.closing;
 }
 
+static unsigned long long nr_in_flight(const struct server *s)
+{
+	struct counters now;
+
+	loans_counters(s->loans, &now);
+	return now.inflight;
+}
+
+static pid_t held_pid(const struct server *s)
+{
+	struct ucred peer = {.pid = -1};
+
+	unixsock_peer(s->held_fd, &peer);
+	return peer.pid;
+}
+
+/* The first one is leaving, and takes longer than that takes. */
+static void say_held(const struct server *s)
+{
+	log_event(LOG_CLIENT_WAITS, s->p.tag,
+		  "client waits pid=%d requests=%llu last-pid=%d: the storage "
+		  "has not answered all requests of the client that left",
+		  (int)held_pid(s), nr_in_flight(s), (int)s->last_pid);
+}
+
 static void hold_over(struct ev_loop *loop, struct ev_timer *w, int revents)
 {
 	struct server *s = w->data;
 
 	(void)loop;
 	(void)revents;
-	if (s->held_fd >= 0 && is_served(s))
+	if (s->held_fd < 0)
+		return;
+	if (is_served(s))
 		let_go(s, "the target serves another one");
+	else
+		say_held(s);
 }
 
 static void hold_client(struct server *s, int fd)
@@ -682,6 +712,22 @@ static void look_at_memory(struct server_facts *f)
 						max);
 }
 
+/* What a session that is closing waits for, and who waits for it. */
+static void explain_leaving(const struct server *s, struct server_facts *f)
+{
+	unsigned long long nr = nr_in_flight(s);
+	size_t len = 0;
+
+	if (s->held_fd >= 0)
+		len = (size_t)snprintf(f->reason, sizeof(f->reason),
+				       "pid %d has connected and waits: ",
+				       (int)held_pid(s));
+	snprintf(f->reason + len, sizeof(f->reason) - len,
+		 "%llu request%s of pid %d, which has left, %s not over", nr,
+		 nr == 1 ? "" : "s", (int)f->session.pid,
+		 nr == 1 ? "is" : "are");
+}
+
 static void deliver_facts(struct mail *m)
 {
 	struct server_facts *f = container_of(m, struct server_facts, mail);
@@ -693,6 +739,8 @@ static void deliver_facts(struct mail *m)
 	f->connected = s->session && !s->ended;
 	if (f->connected) {
 		session_facts(s->session, &f->session);
+		if (f->session.closing)
+			explain_leaving(s, f);
 		look_at_memory(f);
 		ask_queues(f);
 	}

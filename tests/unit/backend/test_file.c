@@ -506,6 +506,8 @@ static unsigned wait_for_claim(const char *where, struct backend **b)
 
 	while (claim_as(b, where, ALONE)) {
 		cr_assert_lt(++refused, 200, "never claimed: %s", err);
+		cr_expect(strstr(err, "requests of a process that has ended"),
+			  "%s", err);
 		usleep(50000);
 	}
 	return refused;
