@@ -64,6 +64,8 @@ unit_tests_SOURCES = \
 	tests/lib/prove.h \
 	tests/lib/ringmem.c \
 	tests/lib/ringmem.h \
+	tests/lib/ringrig.c \
+	tests/lib/ringrig.h \
 	tests/lib/runner.c \
 	tests/lib/sessionrig.c \
 	tests/lib/sessionrig.h \
@@ -152,6 +154,7 @@ unit_tests_SOURCES = \
 	tests/unit/vhost/test_memmap.c \
 	tests/unit/vhost/test_proto.c \
 	tests/unit/vhost/test_queue.c \
+	tests/unit/vhost/test_ring.c \
 	tests/unit/vhost/test_session.c \
 	tests/unit/vhost/test_split.c
 unit_tests_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/fuzz

@@ -196,8 +196,8 @@ int fuzz_split(const uint8_t *data, size_t size)
 
 	size -= !!size;
 	if (!rm.mem)
-		rm_init(&rm, 1);
-	rm_set_size(&rm, 1u << (flags & SIZE_BITS));
+		rm_init(&rm, false, 1);
+	rm_place(&rm, false, 1u << (flags & SIZE_BITS));
 	memset(rm_at(&rm, RM_D), 0, RM_DATA_SIZE);
 	r = (struct ring){ .size = rm.size, .map = rm.map, .taken = taken,
 			   .event_idx = flags & EVENT_IDX,

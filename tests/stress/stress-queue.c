@@ -223,7 +223,7 @@ int main(void)
 	for (unsigned i = 0; i < NR_QUEUES; i++) {
 		struct guest *g = &guests[i];
 
-		rm_init_at(&g->rm, SIZE, worker_mailbox(home));
+		rm_init_at(&g->rm, false, SIZE, worker_mailbox(home));
 		g->kick = eventfd(0, EFD_NONBLOCK);
 		g->call = eventfd(0, EFD_NONBLOCK);
 		turn_item_init(&g->answers, run_answers);

@@ -20,7 +20,7 @@ static struct ringmem rm;
 
 static void setup(void)
 {
-	rm_init(&rm, 8);
+	rm_init(&rm, false, 8);
 	cr_assert_eq(guard_init(), 0);
 }
 

@@ -136,7 +136,7 @@ static void request(void *ctx, struct queue *q, struct chain *c)
 
 static void setup_guest(struct guest *g, struct worker *h)
 {
-	rm_init_at(&g->rm, SIZE, worker_mailbox(h));
+	rm_init_at(&g->rm, false, SIZE, worker_mailbox(h));
 	g->kick = eventfd(0, EFD_NONBLOCK);
 	g->call = eventfd(0, EFD_NONBLOCK);
 	g->err = eventfd(0, EFD_NONBLOCK);
@@ -658,7 +658,7 @@ Test(queue, starts_again_with_another_size)
 	drain(g0);
 	cr_assert_eq(queue_base(g0->q), 3);
 
-	rm_set_size(&g0->rm, 4);
+	rm_place(&g0->rm, false, 4);
 	g0->setup.size = 4;
 	g0->setup.addr = g0->rm.addr;
 	g0->setup.kick = dup(g0->kick);
