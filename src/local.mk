@@ -213,6 +213,8 @@ libvringd_a_SOURCES = \
 	src/vhost/slots.h \
 	src/vhost/split.c \
 	src/vhost/split.h \
+	src/vhost/state.c \
+	src/vhost/state.h \
 	src/vhost/vhost_user_spec.h
 
 vringd_libs = libvringd.a $(EV_LIBS) $(URING_LIBS) $(YAML_LIBS) \

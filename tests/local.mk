@@ -156,7 +156,8 @@ unit_tests_SOURCES = \
 	tests/unit/vhost/test_queue.c \
 	tests/unit/vhost/test_ring.c \
 	tests/unit/vhost/test_session.c \
-	tests/unit/vhost/test_split.c
+	tests/unit/vhost/test_split.c \
+	tests/unit/vhost/test_state.c
 unit_tests_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/fuzz
 unit_tests_CFLAGS = $(AM_CFLAGS) $(CRITERION_CFLAGS)
 unit_tests_LDADD = libfrontend.a $(vringd_libs) $(CRITERION_LIBS)

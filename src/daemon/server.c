@@ -203,6 +203,13 @@ static void queue_idle(void *ctx, struct session *session, unsigned index)
 	loans_forget(s->loans, index);
 }
 
+static size_t save_device(void *ctx, void *buf)
+{
+	struct server *s = ctx;
+
+	return s->p.device->ops->save(s->p.device, buf);
+}
+
 static void reset_device(void *ctx)
 {
 	struct server *s = ctx;
@@ -249,6 +256,7 @@ static const struct session_ops server_session_ops = {
 	.config_set = set_config,
 	.queue_ready = queue_ready,
 	.queue_idle = queue_idle,
+	.save = save_device,
 	.reset = reset_device,
 	.closing = session_closing,
 	.ended = session_ended,

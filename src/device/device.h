@@ -7,6 +7,7 @@
 
 #include "backend/backend.h"
 #include "vhost/queue.h"
+#include "vhost/state.h"
 
 struct device;
 
@@ -16,12 +17,6 @@ struct device_params {
 	unsigned nr_queues;
 	unsigned seg_max;	/* data segments of a request */
 	bool read_only;
-};
-
-/* Bytes of a device's state, for save and load. */
-struct blob {
-	void *data;
-	size_t len;
 };
 
 /* A device model.  One const table per file in device/. */
@@ -60,8 +55,13 @@ struct device_ops {
 	 */
 	void (*power_on)(struct device *d);
 	void (*reset)(struct device *d);
-	int (*save)(const struct device *d, struct blob *out);
-	int (*load)(struct device *d, const struct blob *in);
+
+	/*
+	 * State that nobody else knows, at most STATE_DEVICE_MAX bytes: how
+	 * many went to @buf; and what was saved, -EINVAL if it was not.
+	 */
+	size_t (*save)(const struct device *d, void *buf);
+	int (*load)(struct device *d, const void *buf, size_t len);
 
 	/* The backend has @size bytes now, more than before. */
 	void (*grow)(struct device *d, uint64_t size);

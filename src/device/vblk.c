@@ -655,28 +655,25 @@ struct vblk_state {
 	uint8_t wce;
 };
 
-static int vblk_save(const struct device *d, struct blob *out)
+static_assert(sizeof(struct vblk_state) <= STATE_DEVICE_MAX, "it fits");
+
+static size_t vblk_save(const struct device *d, void *buf)
 {
 	const struct vblk *v = container_of_const(d, struct vblk, device);
-	struct vblk_state *s = malloc(sizeof(*s));
+	const struct vblk_state s = {.version = 1, .wce = !v->cache_off};
 
-	if (!s)
-		return -ENOMEM;
-	s->version = 1;
-	s->wce = !v->cache_off;
-	out->data = s;
-	out->len = sizeof(*s);
-	return 0;
+	memcpy(buf, &s, sizeof(s));
+	return sizeof(s);
 }
 
-static int vblk_load(struct device *d, const struct blob *in)
+static int vblk_load(struct device *d, const void *buf, size_t len)
 {
 	struct vblk *v = to_vblk(d);
 	struct vblk_state s;
 
-	if (in->len != sizeof(s))
+	if (len != sizeof(s))
 		return -EINVAL;
-	memcpy(&s, in->data, sizeof(s));
+	memcpy(&s, buf, sizeof(s));
 	if (s.version != 1 || s.wce > 1)
 		return -EINVAL;
 	v->cache_off = !s.wce;

@@ -58,9 +58,9 @@ static int enable_all(struct session *s)
 	int err = 0;
 
 	for (unsigned i = 0; i < s->p.nr_queues && !err; i++) {
-		bool was = s->queues[i].setup.enabled;
+		bool was = s->state->queues[i].enabled;
 
-		s->queues[i].setup.enabled = true;
+		s->state->queues[i].enabled = true;
 		if (!was && s->queues[i].lent)
 			err = session_change(s, i, &change);
 	}
@@ -108,7 +108,7 @@ static int accept_features(struct session *s, const struct proto_msg *m)
 
 	if (unknown)
 		return refuse_feature(s, unknown);
-	if (m->p.u64 != s->features && is_any_lent(s))
+	if (m->p.u64 != s->state->features && is_any_lent(s))
 		return session_refuse(s, -EBUSY,
 				      "other features while rings run; "
 				      "GET_VRING_BASE must stop them first");
@@ -124,12 +124,13 @@ static int set_features(struct session *s, struct proto_msg *m)
 {
 	int err = accept_features(s, m);
 
-	s->features_refused = err;
+	s->state->features_refused = err != 0;
 	if (err)
 		return err;
-	s->features = m->p.u64;
-	s->has_features = true;
-	if (!(s->features & BIT(VHOST_USER_F_PROTOCOL_FEATURES)))
+	s->state->features = m->p.u64;
+	s->state->has_features = true;
+	session_save_device(s);
+	if (!(s->state->features & BIT(VHOST_USER_F_PROTOCOL_FEATURES)))
 		err = enable_all(s);
 	session_look_all(s);
 	return err;
@@ -150,7 +151,7 @@ static int set_protocol_features(struct session *s, struct proto_msg *m)
 				      "protocol feature bit %u (%s) was not "
 				      "offered",
 				      bit - 1, proto_feature_name(bit - 1));
-	s->peer.protocol_features = m->p.u64;
+	s->state->protocol_features = m->p.u64;
 	return 0;
 }
 
@@ -223,14 +224,14 @@ static int set_backend_req_fd(struct session *s, struct proto_msg *m)
 static int set_owner(struct session *s, struct proto_msg *m)
 {
 	(void)m;
-	s->peer.owner = true;
+	s->state->owner = true;
 	return 0;
 }
 
 static void finish_reset_owner(struct session *s, struct proto_msg *m)
 {
 	(void)m;
-	s->p.ops->reset(s->p.ctx);
+	session_reset_device(s);
 }
 
 /* Deprecated; who sends it wants all rings to stop. */
@@ -273,15 +274,15 @@ static int set_status(struct session *s, struct proto_msg *m)
 				      (unsigned long long)unknown);
 	if (!m->p.u64)
 		return reset_device(s, m);
-	s->status = (uint8_t)m->p.u64;
-	if (!s->has_features || s->features_refused)
-		s->status &= (uint8_t)~VIRTIO_CONFIG_S_FEATURES_OK;
+	s->state->status = (uint8_t)m->p.u64;
+	if (!s->state->has_features || s->state->features_refused)
+		s->state->status &= (uint8_t)~VIRTIO_CONFIG_S_FEATURES_OK;
 	return 0;
 }
 
 static int get_status(struct session *s, struct proto_msg *m)
 {
-	return reply_u64(m, s->status);
+	return reply_u64(m, s->state->status);
 }
 
 /* ---- memory ---- */
@@ -436,13 +437,13 @@ static int rem_mem_reg(struct session *s, struct proto_msg *m)
 
 static bool is_packed(const struct session *s)
 {
-	return s->features & BIT(VIRTIO_F_RING_PACKED);
+	return s->state->features & BIT(VIRTIO_F_RING_PACKED);
 }
 
 /* May come before the features are settled: then the start looks once more. */
 static bool may_be_packed(const struct session *s)
 {
-	return s->has_features ? is_packed(s) : s->p.packed;
+	return s->state->has_features ? is_packed(s) : s->p.packed;
 }
 
 static int set_vring_num(struct session *s, struct proto_msg *m)
@@ -463,7 +464,7 @@ static int set_vring_num(struct session *s, struct proto_msg *m)
 				      "queue-size of the VMM's device or raise "
 				      "queue-size of the target",
 				      num, s->p.max_queue_size);
-	queue_of(s, m)->setup.size = num;
+	queue_of(s, m)->state->size = num;
 	session_look(s, m->p.state.index);
 	return 0;
 }
@@ -471,44 +472,43 @@ static int set_vring_num(struct session *s, struct proto_msg *m)
 static int set_vring_addr(struct session *s, struct proto_msg *m)
 {
 	struct session_queue *q = queue_of(s, m);
-	const struct ring_addr a = {
-		.desc = m->p.addr.desc,
-		.avail = m->p.addr.avail,
-		.used = m->p.addr.used,
-	};
+	const struct vhost_user_vring_addr *a = &m->p.addr;
+	struct state_queue *is = q->state;
 
 	if (m->p.addr.flags)
 		return session_refuse(s, -EINVAL,
 				      "flags 0x%x, but logging was not offered",
 				      m->p.addr.flags);
-	if (q->lent &&
-	    (a.desc != q->setup.addr.desc || a.avail != q->setup.addr.avail ||
-	     a.used != q->setup.addr.used))
+	if (q->lent && (a->desc != is->desc || a->avail != is->avail ||
+			a->used != is->used))
 		return session_refuse(s, -EBUSY,
 				      "other addresses while the ring runs; "
 				      "GET_VRING_BASE must stop it first");
-	q->setup.addr = a;
-	q->has_addr = true;
+	is->desc = a->desc;
+	is->avail = a->avail;
+	is->used = a->used;
+	is->has_addr = true;
 	session_look(s, q->index);
 	return 0;
 }
 
 static int set_vring_base(struct session *s, struct proto_msg *m)
 {
-	struct session_queue *q = queue_of(s, m);
+	struct state_queue *q = queue_of(s, m)->state;
 
 	if (m->p.state.num > UINT16_MAX && !may_be_packed(s))
 		return session_refuse(s, -EINVAL,
 				      "0x%x is no index into a split ring",
 				      m->p.state.num);
-	q->setup.base = m->p.state.num;
 	q->base = m->p.state.num;
+	q->has_base = true;
+	q->last_base = m->p.state.num;
 	return 0;
 }
 
 static void finish_get_vring_base(struct session *s, struct proto_msg *m)
 {
-	m->p.state.num = queue_of(s, m)->base;
+	m->p.state.num = queue_of(s, m)->state->last_base;
 	m->reply_size = sizeof(m->p.state);
 }
 
@@ -529,19 +529,20 @@ static int set_vring_kick(struct session *s, struct proto_msg *m)
 	if (err)
 		return err;
 	fd = take_fd(m, 0);
-	q->has_kick = true;
+	q->state->told_kick = true;
+	q->state->has_kick = fd >= 0;
 	if (q->lent) {
 		change.fd = fd;
 		return session_change(s, q->index, &change);
 	}
-	session_keep_fd(&q->setup.kick, fd);
+	session_keep_fd(&q->kick, fd);
 	session_look(s, q->index);
 	return 0;
 }
 
 /* A lent queue closes what it has, so it gets a copy. */
 static int set_call_or_err(struct session *s, struct proto_msg *m, int *kept,
-			   enum queue_change_what what)
+			   uint8_t *has, enum queue_change_what what)
 {
 	struct session_queue *q = queue_of(s, m);
 	struct queue_change change = {.what = what};
@@ -550,6 +551,7 @@ static int set_call_or_err(struct session *s, struct proto_msg *m, int *kept,
 	if (err)
 		return err;
 	session_keep_fd(kept, take_fd(m, 0));
+	*has = *kept >= 0;
 	if (!q->lent)
 		return 0;
 	err = session_copy_fd(*kept, &change.fd);
@@ -560,13 +562,17 @@ static int set_call_or_err(struct session *s, struct proto_msg *m, int *kept,
 
 static int set_vring_call(struct session *s, struct proto_msg *m)
 {
-	return set_call_or_err(s, m, &queue_of(s, m)->setup.call,
+	struct session_queue *q = queue_of(s, m);
+
+	return set_call_or_err(s, m, &q->call, &q->state->has_call,
 			       QUEUE_CHANGE_CALL);
 }
 
 static int set_vring_err(struct session *s, struct proto_msg *m)
 {
-	return set_call_or_err(s, m, &queue_of(s, m)->setup.err,
+	struct session_queue *q = queue_of(s, m);
+
+	return set_call_or_err(s, m, &q->err, &q->state->has_err,
 			       QUEUE_CHANGE_ERR);
 }
 
@@ -582,7 +588,7 @@ static int set_vring_enable(struct session *s, struct proto_msg *m)
 	if (m->p.state.num > 1)
 		return session_refuse(s, -EINVAL, "%u is neither 0 nor 1",
 				      m->p.state.num);
-	q->setup.enabled = change.enabled;
+	q->state->enabled = change.enabled;
 	if (q->lent)
 		return session_change(s, q->index, &change);
 	session_look(s, q->index);
@@ -641,6 +647,7 @@ static int set_config(struct session *s, struct proto_msg *m)
 		return session_refuse(s, err,
 				      "offset %u with size %u is read-only",
 				      c->offset, c->size);
+	session_save_device(s);
 	return 0;
 }
 

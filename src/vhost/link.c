@@ -63,6 +63,8 @@ static void update_watchers(struct link *l)
 {
 	bool open = !l->session->closing;
 
+	state_set_busy(l->session->state,
+		       !open || l->have || l->pending || l->out_len);
 	watch_io(l, &l->reader, open && !l->pending && !l->out_len);
 	watch_io(l, &l->writer, open && l->out_len);
 	watch_hangup(l, open && l->pending);
@@ -136,14 +138,20 @@ static void end_refused(struct link *l)
 		    proto_name(l->msg.header.request), l->session->why.text);
 }
 
+static bool wants_ack(const struct link *l)
+{
+	const struct proto_peer peer = session_peer(l->session);
+
+	return proto_wants_ack(&l->msg, &peer);
+}
+
 /* Tell the front-end if it can be told, or end the session. */
 static void reply_failure(struct link *l, const struct proto_row *row, int err)
 {
 	if (row && row->reply == PROTO_REPLY_OWN_OR_EMPTY) {
 		say_refused(l);
 		send_reply(l, NULL, 0);
-	} else if ((!row || row->reply == PROTO_REPLY_ACK) &&
-		   proto_wants_ack(&l->msg, &l->session->peer)) {
+	} else if ((!row || row->reply == PROTO_REPLY_ACK) && wants_ack(l)) {
 		say_refused(l);
 		send_ack(l, (uint64_t)-err);
 	} else {
@@ -155,7 +163,7 @@ static void reply_success(struct link *l, const struct proto_row *row)
 {
 	if (row->reply != PROTO_REPLY_ACK)
 		send_reply(l, &l->msg.p, l->msg.reply_size);
-	else if (proto_wants_ack(&l->msg, &l->session->peer))
+	else if (wants_ack(l))
 		send_ack(l, 0);
 }
 
@@ -197,13 +205,14 @@ static void answer(struct link *l, int result)
 static void handle_message(struct link *l)
 {
 	struct session *s = l->session;
+	const struct proto_peer peer = session_peer(s);
 	struct proto_msg *m = &l->msg;
 	int result;
 
 	log_debug(LOG_PROTO, l->tag, "%s flags=0x%x size=%u fds=%u",
 		  proto_name(m->header.request), m->header.flags,
 		  m->header.size, m->nr_fds);
-	result = proto_check(m, &s->peer, &s->why);
+	result = proto_check(m, &peer, &s->why);
 	if (!result)
 		result = handlers_run(s, m);
 	if (result != SESSION_LATER) {
@@ -257,6 +266,9 @@ static bool read_until(struct link *l, uint32_t end)
 				    : (uint8_t *)&l->msg.p + (l->have - header);
 	ssize_t n;
 
+	/* A byte that was read is gone, even if we are killed now. */
+	if (!l->have)
+		state_set_busy(l->session->state, true);
 	fds.nr = 0;
 	n = unixsock_recv(l->fd, to, end - l->have, &fds);
 	take_fds(l, &fds);

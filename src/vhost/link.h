@@ -21,6 +21,9 @@
  * front-end asked for one (REPLY_ACK), else the session ends, since the
  * front-end could not know.  A message that is none ends it always.
  *
+ * The session's state is busy from before the first byte of a message is read
+ * until after the last one of its answer was sent, see state.h.
+ *
  * Descriptors that a handler did not keep are closed here and nowhere else,
  * by an offload thread, since closing a foreign file can block.
  */

@@ -356,3 +356,9 @@ void memmap_region_facts(const struct memmap *m, unsigned i,
 	f->size = r->range.size;
 	f->page = r->mapping.page;
 }
+
+void memmap_region_range(const struct memmap *m, unsigned i,
+			 struct memmap_range *range)
+{
+	*range = m->by_gpa[i].region->range;
+}

@@ -102,9 +102,14 @@ struct memmap_region_facts {
 	uint64_t page; /* bytes; more than the machine's: huge pages */
 };
 
-/* Of region @i, in the order of their guest physical addresses. */
+/*
+ * Of region @i, in the order of their guest physical addresses; and the range
+ * that memmap_add() was given.
+ */
 void memmap_region_facts(const struct memmap *m, unsigned i,
 			 struct memmap_region_facts *f);
+void memmap_region_range(const struct memmap *m, unsigned i,
+			 struct memmap_range *range);
 
 /*
  * Guest memory of @len bytes at guest physical address @gpa, as at most @max

@@ -59,26 +59,39 @@ static void init_queue(struct session *s, unsigned index)
 
 	q->session = s;
 	q->index = index;
-	q->setup.base = -1;
-	q->setup.kick = -1;
-	q->setup.call = -1;
-	q->setup.err = -1;
+	q->state = &s->state->queues[index];
+	q->kick = -1;
+	q->call = -1;
+	q->err = -1;
+}
+
+static int make_parts(struct session *s)
+{
+	int err =
+		state_new(&s->state, &s->state_fd, s->p.device, s->p.nr_queues);
+
+	if (err)
+		return err;
+	s->queues = calloc(s->p.nr_queues, sizeof(*s->queues));
+	if (!s->queues)
+		return -ENOMEM;
+	return memmap_new(&s->map, worker_mailbox(s->p.home));
 }
 
 int session_new(struct session **out, const struct session_params *p)
 {
 	struct session *s = calloc(1, sizeof(*s));
+	int err;
 
 	if (!s)
 		return -ENOMEM;
 	s->p = *p;
-	s->peer.device = p->device;
-	s->peer.nr_queues = p->nr_queues;
-	s->queues = calloc(p->nr_queues, sizeof(*s->queues));
-	if (!s->queues || memmap_new(&s->map, worker_mailbox(p->home)) < 0) {
+	err = make_parts(s);
+	if (err) {
+		state_free(s->state, s->state_fd);
 		free(s->queues);
 		free(s);
-		return -ENOMEM;
+		return err;
 	}
 	session_own_map(s, s->map);
 	for (unsigned i = 0; i < p->nr_queues; i++)
@@ -96,15 +109,16 @@ void session_free(struct session *s)
 		struct session_queue *q = &s->queues[i];
 
 		assert(!q->lent);
-		session_keep_fd(&q->setup.kick, -1);
-		session_keep_fd(&q->setup.call, -1);
-		session_keep_fd(&q->setup.err, -1);
+		session_keep_fd(&q->kick, -1);
+		session_keep_fd(&q->call, -1);
+		session_keep_fd(&q->err, -1);
 		queue_free(q->queue);
 	}
 	if (s->map) {
 		memmap_on_gone(s->map, NULL, NULL);
 		memmap_put(s->map);
 	}
+	state_free(s->state, s->state_fd);
 	free(s->queues);
 	free(s);
 }
@@ -144,6 +158,8 @@ void session_close(struct session *s, enum session_end how, const char *why)
 		return;
 	assert(s->link);
 	s->closing = true;
+	/* Nobody is to go on with it. */
+	state_set_busy(s->state, true);
 	s->p.ops->closing(s->p.ctx, s, how, why);
 	s->wait = SESSION_WAIT_NOTHING;
 
@@ -211,6 +227,24 @@ int session_refuse(struct session *s, int err, const char *fmt, ...)
 	return err;
 }
 
+struct proto_peer session_peer(const struct session *s)
+{
+	return (struct proto_peer){
+		.device = s->p.device,
+		.nr_queues = s->p.nr_queues,
+		.protocol_features = s->state->protocol_features,
+		.owner = s->state->owner,
+	};
+}
+
+void session_save_device(struct session *s)
+{
+	size_t len = s->p.ops->save(s->p.ctx, s->state->device_state);
+
+	assert(len <= STATE_DEVICE_MAX);
+	s->state->device_len = (uint8_t)len;
+}
+
 /* ---- features ---- */
 
 /*
@@ -257,6 +291,7 @@ static void write_stopped(void *ctx)
 
 static void forget_channel(struct session *s)
 {
+	s->state->has_channel = false;
 	if (backchannel_stop(&s->channel, write_stopped, s))
 		s->nr_draining++;
 }
@@ -267,9 +302,11 @@ int session_set_channel(struct session *s, int fd)
 
 	forget_channel(s);
 	err = backchannel_open(&s->channel, fd, s->p.tag);
-	if (!err)
-		tell_change(s);
-	return err;
+	if (err)
+		return err;
+	s->state->has_channel = true;
+	tell_change(s);
+	return 0;
 }
 
 static bool can_tell(const struct session *s)
@@ -277,7 +314,7 @@ static bool can_tell(const struct session *s)
 	uint64_t needed = BIT(VHOST_USER_PROTOCOL_F_BACKEND_REQ) |
 			  BIT(VHOST_USER_PROTOCOL_F_CONFIG);
 
-	return (s->peer.protocol_features & needed) == needed &&
+	return (s->state->protocol_features & needed) == needed &&
 	       backchannel_is_open(&s->channel);
 }
 
@@ -306,10 +343,12 @@ bool session_config_changed(struct session *s)
 /* ---- queues: ready, lent, stopped ---- */
 
 /* All but memory is there. */
-static bool is_set_up(const struct session *s, const struct session_queue *q)
+static bool is_set_up(const struct session *s, unsigned index)
 {
-	return q->setup.size && q->has_addr && q->has_kick &&
-	       q->setup.enabled && s->has_features;
+	const struct state_queue *q = &s->state->queues[index];
+
+	return q->size && q->has_addr && q->told_kick && q->enabled &&
+	       s->state->has_features;
 }
 
 void session_say_no_memory(struct session *s)
@@ -328,7 +367,7 @@ void session_look(struct session *s, unsigned index)
 	struct session_queue *q = &s->queues[index];
 
 	if (s->closing || q->lent || (q->told && !q->failed) ||
-	    !is_set_up(s, q))
+	    !is_set_up(s, index))
 		return;
 	/* QEMU adds no region then, and says nothing. */
 	if (!memmap_nr_regions(s->map)) {
@@ -361,31 +400,50 @@ static int make_queue(struct session *s, struct session_queue *q)
 	return queue_new(&q->queue, s->p.home, q->index, tag);
 }
 
+/* All but the descriptors. */
+static struct queue_setup setup_of(const struct session *s,
+				   const struct state_queue *q)
+{
+	uint64_t features = s->state->features;
+
+	return (struct queue_setup){
+		.size = q->size,
+		.addr = {.desc = q->desc, .avail = q->avail, .used = q->used},
+		.base = q->has_base ? (int64_t)q->base : -1,
+		.packed = features & BIT(VIRTIO_F_RING_PACKED),
+		.event_idx = features & BIT(VIRTIO_RING_F_EVENT_IDX),
+		.indirect = features & BIT(VIRTIO_RING_F_INDIRECT_DESC),
+		.enabled = q->enabled,
+		.call = -1,
+		.err = -1,
+	};
+}
+
 /* Start the queue with copies of the call and err descriptors. */
 static int lend(struct session *s, struct session_queue *q, struct worker *w,
 		const struct queue_user *user)
 {
-	struct queue_setup setup = q->setup;
+	struct queue_setup setup = setup_of(s, q->state);
+	uint8_t resumes = q->state->resumes;
 	int err = make_queue(s, q);
 
-	setup.packed = s->features & BIT(VIRTIO_F_RING_PACKED);
-	setup.event_idx = s->features & BIT(VIRTIO_RING_F_EVENT_IDX);
-	setup.indirect = s->features & BIT(VIRTIO_RING_F_INDIRECT_DESC);
-	setup.call = -1;
-	setup.err = -1;
+	setup.kick = q->kick;
 	if (!err)
-		err = session_copy_fd(q->setup.call, &setup.call);
+		err = session_copy_fd(q->call, &setup.call);
 	if (!err)
-		err = session_copy_fd(q->setup.err, &setup.err);
+		err = session_copy_fd(q->err, &setup.err);
+	/* Before it takes the first request. */
+	q->state->resumes = true;
 	if (!err)
 		err = queue_start(q->queue, w, s->map, &setup, user);
 	if (err) {
+		q->state->resumes = resumes;
 		session_keep_fd(&setup.call, -1);
 		session_keep_fd(&setup.err, -1);
 		return err;
 	}
 	/* The kick went with it. */
-	q->setup.kick = -1;
+	q->kick = -1;
 	return 0;
 }
 
@@ -397,8 +455,8 @@ static void say_started(struct session *s)
 	log_event(LOG_SESSION_STARTED, s->p.tag,
 		  "session started features=0x%llx protocol-features=0x%llx "
 		  "memory=%llu pid=%d",
-		  (unsigned long long)s->features,
-		  (unsigned long long)s->peer.protocol_features,
+		  (unsigned long long)s->state->features,
+		  (unsigned long long)s->state->protocol_features,
 		  (unsigned long long)memmap_bytes(s->map), s->creds.pid);
 }
 
@@ -417,7 +475,7 @@ static void tell_failure(struct session *s, struct session_queue *q)
 {
 	int fd;
 
-	if (!q->failure && session_copy_fd(q->setup.err, &fd) == 0 &&
+	if (!q->failure && session_copy_fd(q->err, &fd) == 0 &&
 	    call_new(&q->failure, fd) < 0)
 		session_keep_fd(&fd, -1);
 	if (q->failure)
@@ -461,7 +519,8 @@ static void drained(void *ctx, struct queue *queue)
 	q->told = false;
 	q->lent = false;
 	q->draining = false;
-	q->base = queue_base(queue);
+	q->state->last_base = queue_base(queue);
+	q->state->resumes = false;
 	s->nr_draining--;
 	s->p.ops->queue_idle(s->p.ctx, s, q->index);
 	settle(s);
@@ -477,9 +536,10 @@ void session_stop_queue(struct session *s, unsigned index)
 
 	if (q->draining)
 		return;
-	q->has_kick = false;
-	q->setup.base = -1;
-	session_keep_fd(&q->setup.kick, -1);
+	q->state->told_kick = false;
+	q->state->has_kick = false;
+	q->state->has_base = false;
+	session_keep_fd(&q->kick, -1);
 	forget_failure(s, q);
 	if (q->lent) {
 		q->draining = true;
@@ -501,23 +561,28 @@ void session_stop_all(struct session *s)
 /* Its kick went when it was stopped. */
 static void forget_driver(struct session_queue *q)
 {
-	assert(!q->told && !q->lent && !q->has_kick);
-	q->setup.size = 0;
-	q->setup.addr = (struct ring_addr){0};
-	q->setup.enabled = false;
-	q->has_addr = false;
-	q->base = 0;
+	assert(!q->told && !q->lent && !q->state->told_kick);
+	*q->state = (struct state_queue){
+		.has_call = q->state->has_call,
+		.has_err = q->state->has_err,
+	};
+}
+
+void session_reset_device(struct session *s)
+{
+	s->p.ops->reset(s->p.ctx);
+	session_save_device(s);
 }
 
 void session_reset(struct session *s)
 {
 	for (unsigned i = 0; i < s->p.nr_queues; i++)
 		forget_driver(&s->queues[i]);
-	s->has_features = false;
-	s->features_refused = false;
-	s->features = 0;
-	s->status = 0;
-	s->p.ops->reset(s->p.ctx);
+	s->state->has_features = false;
+	s->state->features_refused = false;
+	s->state->features = 0;
+	s->state->status = 0;
+	session_reset_device(s);
 }
 
 int session_change(struct session *s, unsigned index,
@@ -538,6 +603,7 @@ int session_set_map(struct session *s, struct memmap *m)
 	int err = 0;
 
 	s->map = m;
+	state_set_memory(s->state, m);
 	for (unsigned i = 0; i < s->p.nr_queues && !err; i++) {
 		const struct queue_change change = {
 			.what = QUEUE_CHANGE_MAP,
@@ -565,8 +631,8 @@ void session_facts(const struct session *s, struct session_facts *f)
 		.pid = s->creds.pid,
 		.uid = s->creds.uid,
 		.gid = s->creds.gid,
-		.features = s->features,
-		.protocol_features = s->peer.protocol_features,
+		.features = s->state->features,
+		.protocol_features = s->state->protocol_features,
 		.nr_queues = s->p.nr_queues,
 		.closing = s->closing,
 	};

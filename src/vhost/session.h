@@ -13,6 +13,7 @@
 #include "vhost/memmap.h"
 #include "vhost/proto.h"
 #include "vhost/queue.h"
+#include "vhost/state.h"
 
 /*
  * Theory of operation: a session
@@ -21,6 +22,9 @@
  * lives on one worker, its home: the link reads messages there, the handlers
  * act on the session there, and whatever a queue's worker has to say comes
  * there by mail.
+ *
+ * What was negotiated is in its state, see state.h, and is read and changed
+ * there; what only we can know is in the structures here.
  *
  * A queue's life, as the session sees it:
  *
@@ -89,6 +93,12 @@ struct session_ops {
 	 */
 	void (*queue_idle)(void *ctx, struct session *s, unsigned index);
 
+	/*
+	 * What the device knows of its driver and nobody else, for who takes
+	 * the session over: at most STATE_DEVICE_MAX bytes; returns how many.
+	 */
+	size_t (*save)(void *ctx, void *buf);
+
 	/* The driver gave the device up; all queues are idle. */
 	void (*reset)(void *ctx);
 
@@ -109,14 +119,14 @@ struct session_params {
 	const struct session_ops *ops;
 	void *ctx;
 	enum proto_device device;
-	unsigned nr_queues; /* at most 256 */
+	unsigned nr_queues; /* at most STATE_QUEUES_MAX */
 	unsigned max_queue_size;
 	bool packed; /* offer packed rings */
 	enum mapping_files memory_files;
 	struct counters *counters; /* written on the home, or NULL */
 };
 
-/* Make a session without a link.  Returns 0 or -ENOMEM.  Home only. */
+/* Make a session without a link.  Returns 0 or -errno.  Home only. */
 int session_new(struct session **out, const struct session_params *p);
 
 /*
@@ -186,31 +196,28 @@ enum session_wait {
 struct session_queue {
 	struct session *session;
 	unsigned index;
-	struct queue *queue;	  /* NULL before the first start */
-	struct queue_setup setup; /* kick: ours until lent; call, err: ours */
-	struct call *failure;	  /* tells the front-end of a failed start */
-	uint32_t base;		  /* what GET_VRING_BASE answers */
-	bool has_addr;
-	bool has_kick; /* or was told that none comes */
-	bool told;     /* queue_ready() was called, queue_idle() not */
-	bool failed;   /* since then it could not start */
+	struct state_queue *state; /* what was negotiated */
+	struct queue *queue;	   /* NULL before the first start */
+	struct call *failure;	   /* tells the front-end of a failed start */
+	int kick;		   /* ours until lent, then the queue's */
+	int call;
+	int err;
+	bool told;   /* queue_ready() was called, queue_idle() not */
+	bool failed; /* since then it could not start */
 	bool lent;
 	bool draining;
 };
 
 struct session {
 	struct session_params p;
-	struct proto_peer peer;
+	struct state *state; /* what was negotiated */
+	int state_fd;
 	struct ucred creds;
 	struct link *link;
 	struct backchannel channel;
-	bool has_features;
-	bool features_refused; /* the last that came */
-	uint8_t status;	       /* VIRTIO_CONFIG_S_*, if STATUS is agreed on */
 	bool closing;
 	bool said_started;
 	bool said_no_memory;
-	uint64_t features;
 	struct memmap *map;
 	unsigned nr_maps; /* not gone yet, the current one included */
 	unsigned nr_draining;
@@ -243,6 +250,12 @@ int session_copy_fd(int fd, int *copy);
  */
 int session_set_channel(struct session *s, int fd);
 
+/* What is known of the front-end, to check a message by.  Home only. */
+struct proto_peer session_peer(const struct session *s);
+
+/* Have the device's state kept, as it changed.  Home only. */
+void session_save_device(struct session *s);
+
 /* Note why a message is refused.  Returns @err.  Home only. */
 int session_refuse(struct session *s, int err, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
@@ -262,7 +275,11 @@ void session_look_all(struct session *s);
 void session_stop_queue(struct session *s, unsigned index);
 void session_stop_all(struct session *s);
 
-/* Forget the driver, when all queues are idle.  Home only. */
+/*
+ * When all queues are idle: reset the device; and, with that, forget the
+ * driver.  Home only.
+ */
+void session_reset_device(struct session *s);
 void session_reset(struct session *s);
 
 /*

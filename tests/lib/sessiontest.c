@@ -115,6 +115,15 @@ static void queue_idle(void *ctx, struct session *s, unsigned index)
 	SAW(t, idle[index]++);
 }
 
+/* The byte that a driver may write. */
+static size_t save(void *ctx, void *buf)
+{
+	struct sessiontest *t = ctx;
+
+	memcpy(buf, t->config + 32, 1);
+	return 1;
+}
+
 static void reset(void *ctx)
 {
 	struct sessiontest *t = ctx;
@@ -153,6 +162,7 @@ static const struct session_ops ops = {
 	.config_set = config_set,
 	.queue_ready = queue_ready,
 	.queue_idle = queue_idle,
+	.save = save,
 	.reset = reset,
 	.closing = closing,
 	.ended = ended,

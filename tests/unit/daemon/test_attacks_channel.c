@@ -140,7 +140,7 @@ static void fill(int fd)
 }
 
 /* What the other end of a channel may be like. */
-enum state {
+enum end_state {
 	READ_BY_NOBODY,
 	FULL,
 	FULL_AND_BLOCKING,
@@ -150,7 +150,7 @@ enum state {
 	NR_STATES,
 };
 
-static void bring_about(enum state state, int sv[2])
+static void bring_about(enum end_state state, int sv[2])
 {
 	switch (state) {
 	case READ_BY_NOBODY:
@@ -185,7 +185,7 @@ Test(attacks_channel, whose_other_end_is_bad)
 	static const int types[] = {SOCK_STREAM, SOCK_SEQPACKET, SOCK_DGRAM};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(types) * NR_STATES; i++) {
-		enum state state = i % NR_STATES;
+		enum end_state state = i % NR_STATES;
 		int sv[2];
 
 		attack_come(&attack);

@@ -576,20 +576,19 @@ Test(vblk, lets_only_the_cache_switch_be_written)
 Test(vblk, keeps_the_cache_switch_in_its_state)
 {
 	struct device *a = open_device(), *b = open_device();
-	struct blob blob;
-	uint8_t off = 0;
+	uint8_t saved[STATE_DEVICE_MAX], off = 0;
+	size_t len;
 
 	vblk_device.accept(a, FLUSH | CONFIG_WCE);
 	vblk_device.config_set(a, &off, 32, 1);
-	cr_assert_eq(vblk_device.save(a, &blob), 0);
+	len = vblk_device.save(a, saved);
+	cr_assert_leq(len, sizeof(saved));
 	vblk_device.accept(b, FLUSH | CONFIG_WCE);
-	cr_assert_eq(vblk_device.load(b, &blob), 0);
+	cr_assert_eq(vblk_device.load(b, saved, len), 0);
 	cr_assert_eq(flags_of_a_write(b), IO_FUA);
-	((uint8_t *)blob.data)[0]++;
-	cr_assert_eq(vblk_device.load(b, &blob), -EINVAL);
-	blob.len--;
-	cr_assert_eq(vblk_device.load(b, &blob), -EINVAL);
-	free(blob.data);
+	cr_assert_eq(vblk_device.load(b, saved, len - 1), -EINVAL);
+	saved[0]++;
+	cr_assert_eq(vblk_device.load(b, saved, len), -EINVAL);
 	vblk_device.close(a);
 	vblk_device.close(b);
 }
