@@ -33,8 +33,10 @@
  * turned on or the session ends: virtio allows either position after a reset,
  * and who resets the device need not be the driver, or tell it.
  *
- * Running a request again after a crash is harmless for every operation here:
- * each writes the same bytes to the same place.
+ * A request that a predecessor may have run before it died is run again where
+ * that is harmless, as it is for every operation here: each writes the same
+ * bytes to the same place.  One that is not known to be so is answered with an
+ * error: the driver finds out what became of it, and we cannot.
  */
 #define SECTOR_SHIFT 9
 #define SECTOR_SIZE  (1u << SECTOR_SHIFT)
@@ -409,31 +411,51 @@ static void request_segs(struct vblk_request *r, enum io_op op, unsigned bit)
 	submit_seg(r);
 }
 
+static void request_discard(struct vblk_request *r)
+{
+	request_segs(r, IO_DISCARD, VIRTIO_BLK_F_DISCARD);
+}
+
+static void request_write_zeroes(struct vblk_request *r)
+{
+	request_segs(r, IO_WRITE_ZEROES, VIRTIO_BLK_F_WRITE_ZEROES);
+}
+
+static void request_unknown(struct vblk_request *r)
+{
+	answer(r, VIRTIO_BLK_S_UNSUPP);
+}
+
+/* What a driver can ask for, and whether it may be run twice. */
+struct request_type {
+	void (*run)(struct vblk_request *r);
+	bool may_run_again;
+};
+
+static const struct request_type *find_type(uint32_t type)
+{
+	static const struct request_type unknown = {request_unknown, false};
+	static const struct request_type types[] = {
+		[VIRTIO_BLK_T_IN] = {request_in, true},
+		[VIRTIO_BLK_T_OUT] = {request_out, true},
+		[VIRTIO_BLK_T_FLUSH] = {request_flush, true},
+		[VIRTIO_BLK_T_GET_ID] = {request_get_id, true},
+		[VIRTIO_BLK_T_DISCARD] = {request_discard, true},
+		[VIRTIO_BLK_T_WRITE_ZEROES] = {request_write_zeroes, true},
+	};
+
+	return type < ARRAY_SIZE(types) && types[type].run ? &types[type]
+							    : &unknown;
+}
+
 static void start(struct vblk_request *r, uint32_t type)
 {
-	switch (type) {
-	case VIRTIO_BLK_T_IN:
-		request_in(r);
-		break;
-	case VIRTIO_BLK_T_OUT:
-		request_out(r);
-		break;
-	case VIRTIO_BLK_T_FLUSH:
-		request_flush(r);
-		break;
-	case VIRTIO_BLK_T_GET_ID:
-		request_get_id(r);
-		break;
-	case VIRTIO_BLK_T_DISCARD:
-		request_segs(r, IO_DISCARD, VIRTIO_BLK_F_DISCARD);
-		break;
-	case VIRTIO_BLK_T_WRITE_ZEROES:
-		request_segs(r, IO_WRITE_ZEROES, VIRTIO_BLK_F_WRITE_ZEROES);
-		break;
-	default:
-		answer(r, VIRTIO_BLK_S_UNSUPP);
-		break;
-	}
+	const struct request_type *t = find_type(type);
+
+	if (unlikely(r->chain->again && !t->may_run_again))
+		answer(r, VIRTIO_BLK_S_IOERR);
+	else
+		t->run(r);
 }
 
 static void vblk_request(void *device_queue, struct queue *q, struct chain *c)

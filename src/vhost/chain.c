@@ -235,6 +235,7 @@ void chain_begin(struct chain_walk *w, struct ring *r, struct chain *c)
 	c->nr_writable = 0;
 	c->nr_desc = 0;
 	c->too_long = false;
+	c->again = false;
 }
 
 int chain_add(struct chain_walk *w, const struct desc *d)

@@ -44,6 +44,12 @@ struct chain {
 	 */
 	bool too_long;
 
+	/*
+	 * It was taken by a predecessor that died, who may have run it, once
+	 * or in part; the device knows whether it may be run again.
+	 */
+	bool again;
+
 	/* the ring's */
 	uint16_t id;		/* split: head; packed: buffer id */
 	uint16_t nr_desc;	/* ring entries that the chain takes up */

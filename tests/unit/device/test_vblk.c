@@ -4,10 +4,14 @@
 #include <errno.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/counters.h"
 #include "device/models.h"
 #include "device/vblk.h"
+#include "iotest.h"
+#include "ringmem.h"
+#include "run/offload.h"
 #include "testtarget.h"
 
 #define BIT(n) (1ULL << (n))
@@ -528,6 +532,175 @@ static unsigned flags_of_a_write(struct device *d)
 	cr_assert_eq(last->iov, &iov[1]);
 	cr_assert_eq(last->nr_iov, 1);
 	return last->flags;
+}
+
+/* Requests of a ring, as a queue gives them on that found them in flight. */
+
+static struct {
+	struct ringmem rm;
+	struct worker *worker;
+	struct queue *q;
+	struct port port;
+	struct counters counters;
+	struct device_load load;
+	struct device_queue dq;
+	struct turn_item complete;
+	bool drained;
+} found;
+
+static void complete_last(struct turn_item *item)
+{
+	(void)item;
+	last->done(last, 0);
+}
+
+static void note_and_complete(struct port *p, struct io *io)
+{
+	note(p, io);
+	worker_add(p->worker, TURN_DONE, &found.complete);
+}
+
+static void request_again(void *ctx, struct queue *q, struct chain *c)
+{
+	c->again = true;
+	vblk_device.request(ctx, q, c);
+}
+
+static void lend_found(void *arg)
+{
+	const struct queue_setup setup = {
+		.size = 16,
+		.addr = found.rm.addr,
+		.base = 0,
+		.enabled = true,
+		.kick = -1,
+		.call = -1,
+		.err = -1,
+	};
+	const struct queue_user user = {
+		.request = request_again,
+		.ctx = &found.dq,
+		.room = vblk_device.room,
+		.counters = &found.counters,
+	};
+
+	(void)arg;
+	cr_assert_eq(queue_start(found.q, found.worker, found.rm.map, &setup,
+				 &user),
+		     0);
+}
+
+static void note_drained(void *ctx, struct queue *q)
+{
+	(void)ctx;
+	(void)q;
+	__atomic_store_n(&found.drained, true, __ATOMIC_RELEASE);
+}
+
+static void drain_found(void *arg)
+{
+	(void)arg;
+	queue_drain(found.q, note_drained, NULL);
+}
+
+static void put_map(void *arg)
+{
+	memmap_put(arg);
+}
+
+static void begin_found(struct device *d)
+{
+	const struct worker_params wp = {
+		.cpu = -1, .sqpoll_cpu = -1, .io_workers = 4};
+
+	cr_assert_eq(worker_new(&found.worker, &wp), 0);
+	cr_assert_eq(worker_start(found.worker), 0);
+	rm_init_at(&found.rm, false, 16, worker_mailbox(found.worker));
+	found.port = (struct port){.backend = &backend,
+				   .worker = found.worker,
+				   .submit = note_and_complete};
+	found.dq = (struct device_queue){.device = d,
+					 .port = &found.port,
+					 .counters = &found.counters,
+					 .load = &found.load};
+	turn_item_init(&found.complete, complete_last);
+	cr_assert_eq(queue_new(&found.q, found.worker, 0, "q"), 0);
+	iotest_call(found.worker, lend_found, NULL);
+}
+
+static void end_found(void)
+{
+	iotest_call(found.worker, drain_found, NULL);
+	while (!__atomic_load_n(&found.drained, __ATOMIC_ACQUIRE))
+		usleep(1000);
+	queue_free(found.q);
+	iotest_call(found.worker, put_map, found.rm.map);
+	rm_fini(&found.rm);
+	worker_stop(found.worker);
+	cr_assert_eq(offload_stop(5000), 0);
+	worker_free(found.worker);
+}
+
+/* The status that a request of @type is answered with. */
+static uint8_t run_found(uint32_t type)
+{
+	struct ringmem *rm = &found.rm;
+	uint8_t *status = rm_at(rm, RM_B + 0x2000);
+	uint16_t nr = rm->used->idx;
+	bool reads = type == VIRTIO_BLK_T_IN || type == VIRTIO_BLK_T_GET_ID;
+	struct virtio_blk_discard_write_zeroes seg = {.num_sectors = 1};
+
+	memset(rm_at(rm, RM_B), 0, 0x2000);
+	*(uint32_t *)rm_at(rm, RM_B) = type;
+	memcpy(rm_at(rm, RM_B + 0x1000), &seg, sizeof(seg));
+	*status = 0xff;
+	rm_desc(rm, 0, RM_B, 16, VRING_DESC_F_NEXT, 1);
+	rm_desc(rm, 1, RM_B + 0x1000, type == VIRTIO_BLK_T_OUT || reads ? 512
+								       : 16,
+		VRING_DESC_F_NEXT | (reads ? VRING_DESC_F_WRITE : 0), 2);
+	rm_desc(rm, 2, RM_B + 0x2000, 1, VRING_DESC_F_WRITE, 0);
+	last = NULL;
+	rm_avail(rm, 0);
+	for (unsigned i = 0; i < 10000; i++) {
+		if (__atomic_load_n(&rm->used->idx, __ATOMIC_ACQUIRE) != nr)
+			return *status;
+		usleep(1000);
+	}
+	return 0xff;
+}
+
+Test(vblk, runs_again_what_does_no_harm_and_nothing_else)
+{
+	static const struct {
+		uint32_t type;
+		uint8_t status;
+		int op; /* which the storage gets, or -1 */
+	} types[] = {
+		{VIRTIO_BLK_T_IN, VIRTIO_BLK_S_OK, IO_READ},
+		{VIRTIO_BLK_T_OUT, VIRTIO_BLK_S_OK, IO_WRITE},
+		{VIRTIO_BLK_T_FLUSH, VIRTIO_BLK_S_OK, IO_FLUSH},
+		{VIRTIO_BLK_T_GET_ID, VIRTIO_BLK_S_OK, -1},
+		{VIRTIO_BLK_T_DISCARD, VIRTIO_BLK_S_OK, IO_DISCARD},
+		{VIRTIO_BLK_T_WRITE_ZEROES, VIRTIO_BLK_S_OK, IO_WRITE_ZEROES},
+		/* Zone append, say, which writes once more each time. */
+		{15, VIRTIO_BLK_S_IOERR, -1},
+		{2, VIRTIO_BLK_S_IOERR, -1},
+		{UINT32_MAX, VIRTIO_BLK_S_IOERR, -1},
+	};
+	struct device *d;
+
+	backend.info.max_discard = backend.info.max_write_zeroes = 1 << 20;
+	d = open_device();
+	cr_assert_eq(vblk_device.accept(d, FLUSH | DISCARD | WRITE_ZEROES), 0);
+	begin_found(d);
+	for (unsigned i = 0; i < ARRAY_SIZE(types); i++) {
+		cr_expect_eq(run_found(types[i].type), types[i].status,
+			     "type %u", types[i].type);
+		cr_expect_eq(last ? (int)last->op : -1, types[i].op, "type %u",
+			     types[i].type);
+	}
+	end_found();
+	vblk_device.close(d);
 }
 
 static const struct {
