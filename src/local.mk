@@ -190,6 +190,12 @@ libvringd_a_SOURCES = \
 	src/vhost/guard.h \
 	src/vhost/handlers.c \
 	src/vhost/handlers.h \
+	src/vhost/inflight.c \
+	src/vhost/inflight.h \
+	src/vhost/inflight_packed.c \
+	src/vhost/inflight_packed.h \
+	src/vhost/inflight_split.c \
+	src/vhost/inflight_split.h \
 	src/vhost/limits.c \
 	src/vhost/limits.h \
 	src/vhost/link.c \

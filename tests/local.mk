@@ -148,6 +148,9 @@ unit_tests_SOURCES = \
 	tests/unit/vhost/test_guard.c \
 	tests/unit/vhost/test_handlers.c \
 	tests/unit/vhost/test_handlers_reset.c \
+	tests/unit/vhost/test_inflight.c \
+	tests/unit/vhost/test_inflight_packed.c \
+	tests/unit/vhost/test_inflight_split.c \
 	tests/unit/vhost/test_limits.c \
 	tests/unit/vhost/test_link.c \
 	tests/unit/vhost/test_mapping.c \

@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
 
 /* Of the virtio feature bits: the back-end knows protocol features. */
@@ -216,6 +217,78 @@ struct vhost_user_inflight {
 
 #define VHOST_USER_INFLIGHT_SIZE_BY_TEXT 20u
 
+/*
+ * The region of requests in flight: for each queue a header and an entry for
+ * each descriptor of its ring.  Words that must change as one are one here.
+ */
+#define VHOST_USER_INFLIGHT_ALIGN   64u /* each queue's part ends at one */
+#define VHOST_USER_INFLIGHT_VERSION 1u	/* 0: nobody has used it yet */
+
+/* Of a split ring: entry @i is about the chain with head @i. */
+struct vhost_user_inflight_split_desc {
+	uint8_t inflight;
+	uint8_t padding[5];
+	uint16_t next;	  /* the one completed before it in its batch */
+	uint64_t counter; /* tells which of two was fetched first */
+};
+
+struct vhost_user_inflight_split {
+	uint64_t features;
+	uint16_t version;
+	uint16_t desc_num;
+	uint16_t last_batch_head;
+	uint16_t used_idx;
+	struct vhost_user_inflight_split_desc desc[];
+};
+
+/*
+ * Of a packed ring: each entry is a copy of a descriptor, or free.  The entries
+ * of a chain are linked, and so are the free ones.
+ */
+struct vhost_user_inflight_packed_desc {
+	/* of the chain, in its first entry */
+	uint8_t inflight;
+	uint8_t padding;
+	uint16_t next; /* in every entry */
+	uint16_t last; /* the chain's last entry */
+	uint16_t num;  /* how many it has */
+	uint64_t counter;
+	/* of the descriptor */
+	uint16_t id;
+	uint16_t flags;
+	uint32_t len;
+	uint64_t addr;
+};
+
+union vhost_user_inflight_free {
+	uint64_t word;
+	struct {
+		uint16_t version;
+		uint16_t desc_num;
+		uint16_t free_head;
+		uint16_t old_free_head;
+	};
+};
+
+union vhost_user_inflight_used {
+	uint64_t word;
+	struct {
+		uint16_t used_idx;
+		uint16_t old_used_idx;
+		uint8_t used_wrap_counter;
+		uint8_t old_used_wrap_counter;
+		uint8_t padding[2];
+	};
+};
+
+struct vhost_user_inflight_packed {
+	uint64_t features;
+	union vhost_user_inflight_free free;
+	union vhost_user_inflight_used used;
+	uint64_t padding;
+	struct vhost_user_inflight_packed_desc desc[];
+};
+
 struct vhost_user_iotlb {
 	uint64_t iova;
 	uint64_t size;
@@ -249,6 +322,41 @@ _Static_assert(sizeof(struct vhost_user_log) == 16, "log");
 _Static_assert(sizeof(struct vhost_user_config) == 12 + 256, "config");
 _Static_assert(sizeof(struct vhost_user_vring_area) == 24, "vring area");
 _Static_assert(sizeof(struct vhost_user_inflight) == 24, "inflight");
+#define AT(type, member, offset)                                       \
+	_Static_assert(offsetof(struct vhost_user_inflight_##type, member) == \
+			       (offset),                               \
+		       #type " " #member)
+AT(split_desc, inflight, 0);
+AT(split_desc, next, 6);
+AT(split_desc, counter, 8);
+_Static_assert(sizeof(struct vhost_user_inflight_split_desc) == 16, "entry");
+AT(split, features, 0);
+AT(split, version, 8);
+AT(split, desc_num, 10);
+AT(split, last_batch_head, 12);
+AT(split, used_idx, 14);
+AT(split, desc, 16);
+AT(packed_desc, inflight, 0);
+AT(packed_desc, next, 2);
+AT(packed_desc, last, 4);
+AT(packed_desc, num, 6);
+AT(packed_desc, counter, 8);
+AT(packed_desc, id, 16);
+AT(packed_desc, flags, 18);
+AT(packed_desc, len, 20);
+AT(packed_desc, addr, 24);
+_Static_assert(sizeof(struct vhost_user_inflight_packed_desc) == 32, "entry");
+AT(packed, features, 0);
+AT(packed, free.version, 8);
+AT(packed, free.desc_num, 10);
+AT(packed, free.free_head, 12);
+AT(packed, free.old_free_head, 14);
+AT(packed, used.used_idx, 16);
+AT(packed, used.old_used_idx, 18);
+AT(packed, used.used_wrap_counter, 20);
+AT(packed, used.old_used_wrap_counter, 21);
+AT(packed, desc, 32);
+#undef AT
 _Static_assert(sizeof(struct vhost_user_iotlb) == 32, "iotlb");
 _Static_assert(sizeof(struct vhost_user_device_state) == 8, "device state");
 _Static_assert(VHOST_USER_GET_SHMEM_CONFIG == 44, "messages are numbered");

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The shared record of requests in flight, from which a successor goes on. */
+#include "vhost/inflight.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/util.h"
+
+#define WORD sizeof(uint64_t)
+
+struct inflight_region {
+	struct mapping mapping;
+	struct offload_job job;
+	int fd;
+	uint64_t size;
+	unsigned nr_queues;
+	unsigned queue_size;
+	bool own;
+	bool started[]; /* queues */
+};
+
+/* ---- layout ---- */
+
+/* What a part takes. */
+static uint64_t part_size(unsigned queue_size, bool packed)
+{
+	if (packed)
+		return sizeof(struct vhost_user_inflight_packed) +
+		       (uint64_t)queue_size *
+			       sizeof(struct vhost_user_inflight_packed_desc);
+	return sizeof(struct vhost_user_inflight_split) +
+	       (uint64_t)queue_size *
+		       sizeof(struct vhost_user_inflight_split_desc);
+}
+
+/* From one part to the next, where nobody says otherwise. */
+static uint64_t usual_stride(unsigned queue_size, bool packed)
+{
+	return align_up(part_size(queue_size, packed),
+			VHOST_USER_INFLIGHT_ALIGN);
+}
+
+/*
+ * From one part to the next in a region of @size bytes.  The text does not
+ * say, and back-ends differ, but each took as much as it needed: so it is the
+ * size by the number of queues, if that may be.  0 when they do not fit.
+ */
+static uint64_t stride_in(uint64_t size, unsigned nr_queues,
+			  unsigned queue_size, bool packed)
+{
+	uint64_t stride = size / nr_queues;
+
+	if (stride * nr_queues == size && is_aligned(stride, WORD) &&
+	    stride >= part_size(queue_size, packed))
+		return stride;
+	stride = usual_stride(queue_size, packed);
+	return stride * nr_queues <= size ? stride : 0;
+}
+
+/* ---- regions ---- */
+
+static int seal(int fd, uint64_t size)
+{
+	if (ftruncate(fd, (off_t)size) < 0 ||
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
+		return -errno;
+	return 0;
+}
+
+int inflight_make(unsigned nr_queues, unsigned queue_size, bool packed,
+		  uint64_t *size)
+{
+	int fd = memfd_create("vringd-inflight",
+			      MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int err;
+
+	if (fd < 0)
+		return -errno;
+	*size = nr_queues * usual_stride(queue_size, packed);
+	err = seal(fd, *size);
+	if (!err)
+		return fd;
+	close(fd);
+	return err;
+}
+
+int inflight_region_new(struct inflight_region **out, int fd,
+			const struct vhost_user_inflight *where, bool packed,
+			enum mapping_files files, bool own)
+{
+	unsigned nr = where->num_queues;
+	struct inflight_region *r;
+	int err;
+
+	if (!nr || !where->queue_size ||
+	    !stride_in(where->mmap_size, nr, where->queue_size, packed) ||
+	    !is_aligned(where->mmap_offset, WORD))
+		return -EINVAL;
+	r = calloc(1, sizeof(*r) + nr * sizeof(r->started[0]));
+	if (!r)
+		return -ENOMEM;
+	err = mapping_open(&r->mapping, fd, where->mmap_offset,
+			   where->mmap_size, files);
+	if (err) {
+		free(r);
+		return err;
+	}
+	r->fd = fd;
+	r->size = where->mmap_size;
+	r->nr_queues = nr;
+	r->queue_size = where->queue_size;
+	r->own = own;
+	*out = r;
+	return 0;
+}
+
+/* Offload. */
+static void unmap(struct offload_job *j)
+{
+	struct inflight_region *r =
+		container_of(j, struct inflight_region, job);
+
+	mapping_close(&r->mapping);
+	free(r);
+}
+
+void inflight_region_free(struct inflight_region *r)
+{
+	if (!r)
+		return;
+	offload_close(r->fd);
+	offload_run(&r->job, unmap, NULL, NULL);
+}
+
+void inflight_region_facts(const struct inflight_region *r,
+			   struct inflight_region_facts *f)
+{
+	*f = (struct inflight_region_facts){
+		.own = r->own,
+		.nr_queues = r->nr_queues,
+		.queue_size = r->queue_size,
+		.size = r->size,
+		.fd = r->fd,
+	};
+}
+
+int inflight_region_part(const struct inflight_region *r, unsigned index,
+			 bool packed, struct inflight_part *p)
+{
+	uint64_t stride =
+		stride_in(r->size, r->nr_queues, r->queue_size, packed);
+
+	if (index >= r->nr_queues || !stride)
+		return -EINVAL;
+	*p = (struct inflight_part){
+		.host = r->mapping.host + index * stride,
+		.nr_desc = r->queue_size,
+		.guard = r->mapping.guard,
+		.resume = !r->own && !r->started[index],
+	};
+	return 0;
+}
+
+void inflight_region_started(struct inflight_region *r, unsigned index)
+{
+	r->started[index] = true;
+}
+
+/* ---- one queue's part ---- */
+
+int inflight_init(struct inflight *f, unsigned size, bool packed)
+{
+	*f = (struct inflight){.size = size};
+	f->batch = calloc(size, sizeof(*f->batch));
+	if (packed)
+		f->links = calloc(size, sizeof(*f->links));
+	return f->batch && (f->links || !packed) ? 0 : -ENOMEM;
+}
+
+void inflight_fini(struct inflight *f)
+{
+	free(f->found);
+	free(f->batch);
+	free(f->links);
+	free(f->descs);
+	*f = (struct inflight){0};
+}
+
+int inflight_refuse(struct inflight *f, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(f->why, sizeof(f->why), fmt, ap);
+	va_end(ap);
+	return -EPROTO;
+}
+
+static int compare(const void *a, const void *b)
+{
+	const struct inflight_found *x = a, *y = b;
+
+	if (x->counter != y->counter)
+		return x->counter < y->counter ? -1 : 1;
+	return (x->index > y->index) - (x->index < y->index);
+}
+
+void inflight_sort(struct inflight *f)
+{
+	if (!f->nr_found)
+		return;
+	qsort(f->found, f->nr_found, sizeof(*f->found), compare);
+	f->counter = f->found[f->nr_found - 1].counter + 1;
+}
