@@ -166,18 +166,21 @@ unit_tests_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/fuzz
 unit_tests_CFLAGS = $(AM_CFLAGS) $(CRITERION_CFLAGS)
 unit_tests_LDADD = libfrontend.a $(vringd_libs) $(CRITERION_LIBS)
 
-# What crosses threads, without Criterion, so that it runs under TSan too.
+# What crosses threads, without Criterion, so that it runs under TSan too; a
+# client that reconnects, which needs a daemon.
 stress_programs = \
 	stress-limits$(EXEEXT) \
 	stress-queue$(EXEEXT) \
 	stress-run$(EXEEXT)
-check_PROGRAMS += stress-limits stress-queue stress-run
+check_PROGRAMS += stress-limits stress-queue stress-reconnect stress-run
 TESTS += $(stress_programs)
 stress_limits_SOURCES = tests/stress/stress-limits.c
 stress_limits_LDADD = $(vringd_libs)
 stress_queue_SOURCES = tests/stress/stress-queue.c tests/lib/ringmem.c \
 	tests/lib/ringmem.h
 stress_queue_LDADD = $(vringd_libs)
+stress_reconnect_SOURCES = tests/stress/stress-reconnect.c
+stress_reconnect_LDADD = libfrontend.a $(vringd_libs)
 stress_run_SOURCES = tests/stress/stress-run.c
 stress_run_LDADD = $(vringd_libs)
 
@@ -293,6 +296,7 @@ e2e_tests = \
 	tests/e2e/test-log-where-nobody-reads.sh \
 	tests/e2e/test-metrics.sh \
 	tests/e2e/test-no-descriptors-left.sh \
+	tests/e2e/test-reconnects-under-load.sh \
 	tests/e2e/test-reload-changes-targets.sh \
 	tests/e2e/test-reload-returns-memory.sh \
 	tests/e2e/test-reload-under-load.sh \
