@@ -75,6 +75,7 @@ struct backend_info {
 	uint64_t discard_align;		/* bytes */
 	uint64_t max_write_zeroes;	/* bytes in one io */
 	bool copies;			/* data goes through the CPU */
+	bool is_volatile;		/* empty whenever it is opened */
 };
 
 /* Which storage it is: the same for two paths that lead to one. */

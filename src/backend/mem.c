@@ -93,6 +93,7 @@ static int map_memory(struct mem_backend *m)
 static void fill_info(struct backend_info *info, const struct backend_params *p)
 {
 	info->copies = true;
+	info->is_volatile = true;
 	info->can_discard = p->discard;
 	info->can_unmap = p->discard;
 	info->max_discard = MAX_RANGE;

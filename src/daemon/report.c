@@ -120,6 +120,11 @@ static const char *kernel(void)
 	return uname(&u) ? "unknown" : u.release;
 }
 
+static bool is_waiting(const struct server_facts *f)
+{
+	return f->claim == LOANS_CLAIM_WAITING || f->session.closing;
+}
+
 static struct json_object *make_status(const struct survey *s)
 {
 	struct json_object *o = json_object_new_object();
@@ -134,7 +139,7 @@ static struct json_object *make_status(const struct survey *s)
 		target_counters(s->items[i].facts.target, &part);
 		counters_sum(&sum, &part);
 		connected += s->items[i].facts.served.connected;
-		waiting += s->items[i].facts.served.reason[0] != '\0';
+		waiting += is_waiting(&s->items[i].facts.served);
 		failed += s->items[i].facts.state == TARGET_FAILED;
 	}
 	member_str(o, "version", PACKAGE_VERSION);

@@ -59,6 +59,9 @@ struct server {
 	unsigned nr_collecting;		/* facts on their way */
 	bool awaits;			/* requests, of the session */
 	bool ended;			/* the session is over */
+	bool has_served;		/* the storage, since it was opened */
+	bool refuses;			/* all requests, as it is empty */
+	bool said_empty;		/* to the session */
 	bool closing;			/* nobody is served after this one */
 	bool closed;			/* the device may be gone */
 };
@@ -433,6 +436,8 @@ static void finish_session(struct server *s)
 	s->session = NULL;
 	s->ended = false;
 	s->awaits = false;
+	s->refuses = false;
+	s->said_empty = false;
 	ev_timer_stop(worker_loop(s->home), &s->quiet);
 	s->p.device->ops->power_on(s->p.device);
 	if (fd < 0 || s->closing) {
@@ -468,13 +473,50 @@ static void loans_idle(void *ctx)
 	settle(ctx);
 }
 
+#define EMPTY_WHY                                                       \
+	"the guest has used this disk before, and what was on it is lost; " \
+	"restart the guest"
+
+static void say_empty(struct server *s)
+{
+	if (s->said_empty)
+		return;
+	s->said_empty = true;
+	log_event(LOG_BACKEND_EMPTY, s->p.tag,
+		  "answers every request with an error backend=%s: " EMPTY_WHY,
+		  s->p.device->backend->name);
+}
+
+/*
+ * Before the first queue of a session runs, or the first after all stood still,
+ * as when the guest boots again.  Who has had answers, and not from us, may
+ * have written something, which storage that was empty at the open has not.
+ */
+static void look_for_loss(struct server *s)
+{
+	struct session_facts f;
+
+	session_facts(s->session, &f);
+	if (f.nr_lent || !s->p.device->backend->info.is_volatile)
+		return;
+	s->refuses = !s->has_served && session_rings_are_used(s->session);
+	if (s->refuses)
+		say_empty(s);
+	else
+		s->has_served = true;
+}
+
 static void lend_queue(void *ctx, unsigned index, struct worker *w,
 		       const struct queue_user *user)
 {
 	struct server *s = ctx;
+	struct queue_user u = *user;
 
+	look_for_loss(s);
+	if (s->refuses)
+		u.request = s->p.device->ops->refuse;
 	/* A failure was logged, and told to the front-end. */
-	session_start_queue(s->session, index, w, user);
+	session_start_queue(s->session, index, w, &u);
 }
 
 /* Starting and retiring */
@@ -749,6 +791,8 @@ static void deliver_facts(struct mail *m)
 		session_facts(s->session, &f->session);
 		if (f->session.closing)
 			explain_leaving(s, f);
+		else if (s->refuses)
+			snprintf(f->reason, sizeof(f->reason), EMPTY_WHY);
 		look_at_memory(f);
 		ask_queues(f);
 	}

@@ -46,6 +46,8 @@ struct device_ops {
 
 	/* Worker only: one chain of a queue that was lent with this device. */
 	void (*request)(void *device_queue, struct queue *q, struct chain *c);
+	/* The same, but the answer is an error: the guest's data is lost. */
+	void (*refuse)(void *device_queue, struct queue *q, struct chain *c);
 
 	/*
 	 * As after power on, for a new session; and the driver gave the device

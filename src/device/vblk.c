@@ -458,16 +458,15 @@ static void start(struct vblk_request *r, uint32_t type)
 		t->run(r);
 }
 
-static void vblk_request(void *device_queue, struct queue *q, struct chain *c)
+/* Cuts the status off; false when there is none, and the queue is broken. */
+static bool begin(struct vblk_request *r, struct device_queue *dq,
+		  struct queue *q, struct chain *c)
 {
-	struct vblk_request *r = c->room;
-	struct virtio_blk_outhdr hdr;
-
 	if (c->nr_writable == 0) {
 		queue_break(q, c, "a request without room for its status");
-		return;
+		return false;
 	}
-	r->dq = device_queue;
+	r->dq = dq;
 	r->queue = q;
 	r->chain = c;
 	r->written = 0;
@@ -475,6 +474,16 @@ static void vblk_request(void *device_queue, struct queue *q, struct chain *c)
 	device_begin(r->dq, r->began_us);
 	r->status = iov_chop(c->iov + c->nr_readable, &c->nr_writable, 1);
 	c->writable_len--;
+	return true;
+}
+
+static void vblk_request(void *device_queue, struct queue *q, struct chain *c)
+{
+	struct vblk_request *r = c->room;
+	struct virtio_blk_outhdr hdr;
+
+	if (!begin(r, device_queue, q, c))
+		return;
 	if (c->too_long || c->readable_len < sizeof(hdr)) {
 		answer(r, VIRTIO_BLK_S_IOERR);
 		return;
@@ -483,6 +492,12 @@ static void vblk_request(void *device_queue, struct queue *q, struct chain *c)
 	c->readable_len -= sizeof(hdr);
 	r->sector = le64toh(hdr.sector);
 	start(r, le32toh(hdr.type));
+}
+
+static void vblk_refuse(void *device_queue, struct queue *q, struct chain *c)
+{
+	if (begin(c->room, device_queue, q, c))
+		answer(c->room, VIRTIO_BLK_S_IOERR);
 }
 
 /* Features and configuration */
@@ -713,6 +728,7 @@ const struct device_ops vblk_device = {
 	.config_get = vblk_config_get,
 	.config_set = vblk_config_set,
 	.request = vblk_request,
+	.refuse = vblk_refuse,
 	.power_on = vblk_power_on,
 	.reset = vblk_reset,
 	.save = vblk_save,

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/util.h"
 #include "run/offload.h"
+#include "vhost/ring.h"
 
 #define BIT(n) (UINT64_C(1) << (n))
 
@@ -417,6 +418,30 @@ static struct queue_setup setup_of(const struct session *s,
 		.call = -1,
 		.err = -1,
 	};
+}
+
+/* The driver's first ring has all counters at 0, and the first wrap at 1. */
+static bool is_ring_used(const struct session *s, const struct state_queue *q)
+{
+	bool packed = s->state->features & BIT(VIRTIO_F_RING_PACKED);
+	const struct vring_used *used;
+
+	if (!q->size || !q->has_addr)
+		return false;
+	if (packed)
+		return q->has_base &&
+		       (uint16_t)q->base != 1u << VRING_PACKED_EVENT_F_WRAP_CTR;
+	used = memmap_uva(s->map, q->used, sizeof(*used));
+	return (used && ring_load(&used->idx, memory_order_relaxed)) ||
+	       (q->has_base && q->base);
+}
+
+bool session_rings_are_used(const struct session *s)
+{
+	for (unsigned i = 0; i < s->p.nr_queues; i++)
+		if (is_ring_used(s, &s->state->queues[i]))
+			return true;
+	return false;
 }
 
 /* Start the queue with copies of the call and err descriptors. */

@@ -171,6 +171,12 @@ struct session_facts {
 	bool closing;
 };
 
+/*
+ * Has the guest had answers from somebody in one of its rings?  Of those that
+ * are known so far.  Home only.
+ */
+bool session_rings_are_used(const struct session *s);
+
 /* Home only. */
 void session_facts(const struct session *s, struct session_facts *f);
 

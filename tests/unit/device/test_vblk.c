@@ -534,7 +534,7 @@ static unsigned flags_of_a_write(struct device *d)
 	return last->flags;
 }
 
-/* Requests of a ring, as a queue gives them on that found them in flight. */
+/* Requests of a ring, which its queue gives on in a way of its own. */
 
 static struct {
 	struct ringmem rm;
@@ -546,6 +546,7 @@ static struct {
 	struct device_queue dq;
 	struct turn_item complete;
 	bool drained;
+	void (*request)(void *ctx, struct queue *q, struct chain *c);
 } found;
 
 static void complete_last(struct turn_item *item)
@@ -578,7 +579,7 @@ static void lend_found(void *arg)
 		.err = -1,
 	};
 	const struct queue_user user = {
-		.request = request_again,
+		.request = found.request,
 		.ctx = &found.dq,
 		.room = vblk_device.room,
 		.counters = &found.counters,
@@ -692,6 +693,7 @@ Test(vblk, runs_again_what_does_no_harm_and_nothing_else)
 	backend.info.max_discard = backend.info.max_write_zeroes = 1 << 20;
 	d = open_device();
 	cr_assert_eq(vblk_device.accept(d, FLUSH | DISCARD | WRITE_ZEROES), 0);
+	found.request = request_again;
 	begin_found(d);
 	for (unsigned i = 0; i < ARRAY_SIZE(types); i++) {
 		cr_expect_eq(run_found(types[i].type), types[i].status,
@@ -699,6 +701,28 @@ Test(vblk, runs_again_what_does_no_harm_and_nothing_else)
 		cr_expect_eq(last ? (int)last->op : -1, types[i].op, "type %u",
 			     types[i].type);
 	}
+	end_found();
+	vblk_device.close(d);
+}
+
+Test(vblk, answers_all_with_an_error_where_data_is_lost)
+{
+	static const uint32_t types[] = {
+		VIRTIO_BLK_T_IN,      VIRTIO_BLK_T_OUT,
+		VIRTIO_BLK_T_FLUSH,   VIRTIO_BLK_T_GET_ID,
+		VIRTIO_BLK_T_DISCARD, VIRTIO_BLK_T_WRITE_ZEROES,
+		UINT32_MAX,
+	};
+	struct device *d = open_device();
+
+	found.request = vblk_device.refuse;
+	begin_found(d);
+	for (unsigned i = 0; i < ARRAY_SIZE(types); i++) {
+		cr_expect_eq(run_found(types[i]), VIRTIO_BLK_S_IOERR, "type %u",
+			     types[i]);
+		cr_expect_null(last);
+	}
+	cr_expect_eq(found.counters.errors, ARRAY_SIZE(types));
 	end_found();
 	vblk_device.close(d);
 }

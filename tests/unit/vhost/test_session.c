@@ -90,6 +90,52 @@ Test(session, enables_all_queues_for_who_cannot)
 	rig_close();
 }
 
+static void look_at_rings(void *arg)
+{
+	bool *used = arg;
+
+	*used = session_rings_are_used(rig.t.session);
+}
+
+static bool are_rings_used(void)
+{
+	bool used;
+
+	iotest_call(rig.t.home, look_at_rings, &used);
+	return used;
+}
+
+static __virtio16 *used_idx_of(const struct frontend_queue *q)
+{
+	const void *desc, *device, *driver;
+
+	guestring_areas(&q->ring, &desc, &device, &driver);
+	return &((struct vring_used *)(uintptr_t)device)->idx;
+}
+
+Test(session, knows_whether_a_ring_was_used_before)
+{
+	rig_open();
+	rig.t.wait = true;
+	cr_expect_not(are_rings_used());
+	rig_share();
+	*used_idx_of(&rig.q1) = 1;
+	cr_assert_eq(frontend_start_queue(&rig.t.vmm, &rig.q0), 0);
+	cr_expect_not(are_rings_used());
+	cr_assert_eq(frontend_start_queue(&rig.t.vmm, &rig.q1), 0);
+	cr_expect(are_rings_used());
+	*used_idx_of(&rig.q1) = 0;
+	cr_expect_not(are_rings_used());
+	*used_idx_of(&rig.q0) = 0x8000;
+	cr_expect(are_rings_used());
+	*used_idx_of(&rig.q0) = 0;
+	cr_assert_eq(frontend_set_state(&rig.t.vmm, VHOST_USER_SET_VRING_BASE,
+					1, 7),
+		     0);
+	cr_expect(are_rings_used());
+	rig_close();
+}
+
 Test(session, starts_nothing_that_was_enabled_but_not_set_up)
 {
 	rig_open();

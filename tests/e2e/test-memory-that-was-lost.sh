@@ -1,0 +1,42 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+# A disk in memory that comes back empty under its guest gives errors and not
+# zeroes, until a guest begins anew; one that is still there gives its data.
+. "${top_srcdir:-.}/tests/lib/e2e.sh"
+requires python3
+guest=$top_srcdir/tests/lib/small-guest
+why='the guest has used this disk before, and what was on it is lost'
+
+daemon_config <<EOF
+targets:
+  - {name: mem, backend: {kind: mem, size: 16MiB}}
+EOF
+daemon_start
+"$guest" "$T/mem.sock" write:0:4096:x >"$T/out" || fail "$(cat "$T/out")"
+daemon_kill
+daemon_start
+for _ in 1 2; do
+	[ "$("$guest" "$T/mem.sock" --used 1 read:0:4096 | tail -n 1)" = \
+		"1 '?'" ] || fail "a guest that lost its data is served"
+done
+"$guest" "$T/mem.sock" --used 1 write:0:4096:x read:0:4096 sleep:60 >"$T/out" &
+guest_pid=$!
+wait_until "it has answers" sh -c "grep -c sent '$T/out' | grep -qx 2"
+sleep 0.2
+[ "$(grep -v sent "$T/out")" = "1
+1 '?'" ] || fail "it writes to a disk that is another: $(cat "$T/out")"
+ctl show mem | grep -q "$why" || fail "show does not say why"
+kill $guest_pid
+said='mem: answers every request with an error backend=mem:16777216'
+is_said 3 "err  *$said: $why" ||
+	fail "not every session is told"
+
+# A fresh one is served, and then everybody who comes again.
+[ "$("$guest" "$T/mem.sock" write:0:4096:x | tail -n 1)" = 0 ] ||
+	fail "a new guest is not served"
+[ "$("$guest" "$T/mem.sock" --used 1 read:0:4096 | tail -n 1)" = "0 'x'" ] ||
+	fail "a guest that comes again does not get its data"
+is_said 4 "$why" && fail "it is said again"
+ctl --json status | grep -q '"errors": [1-9]' || fail "the errors do not count"
+
+daemon_stop
