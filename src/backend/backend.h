@@ -27,8 +27,9 @@
  * share a backend share its claim.
  *
  * Who only reads, or says "shared", takes a read lock and no O_EXCL: they have
- * the storage together, and nobody who wants it alone has it meanwhile.  So of
- * a shared one it is not known that a predecessor's writes are over.
+ * the storage together, and nobody who wants it alone has it meanwhile.  Each
+ * user locks a place of its own as well, so that it waits for its predecessor,
+ * too, though not for the others'.
  *
  * attach() gives a worker its port: the ring to use, the registered file, the
  * lists of ios that wait.  A port belongs to its worker alone.
@@ -55,6 +56,7 @@ struct backend_params {
 	bool discard;		/* pass discards on */
 	bool read_only;
 	bool shared;		/* several targets or processes may write */
+	const char *user;	/* who we are, also after a restart; or NULL */
 	bool zeroes;		/* null: fill reads with zeroes */
 	uint64_t delay_us;	/* each io begins about so much later, or 0 */
 };

@@ -43,11 +43,11 @@ static void prefix_err(const char *path, char *err, size_t err_len)
 
 static const char *type_name(mode_t mode)
 {
-	return S_ISDIR(mode)  ? "a directory" :
-	       S_ISCHR(mode)  ? "a character device" :
-	       S_ISFIFO(mode) ? "a pipe" :
-	       S_ISSOCK(mode) ? "a socket" :
-				"no file";
+	return S_ISDIR(mode)	? "a directory"
+	       : S_ISCHR(mode)	? "a character device"
+	       : S_ISFIFO(mode) ? "a pipe"
+	       : S_ISSOCK(mode) ? "a socket"
+				: "no file";
 }
 
 /*
@@ -106,6 +106,28 @@ static void warn_of_format(const struct file_backend *f,
 			 p->path, format);
 }
 
+/*
+ * Those who have the storage together do not keep each other out, so getting a
+ * read lock does not prove that a predecessor's requests are over: its lock
+ * may be one of several.  So each read-locks a byte of its own as well, far
+ * beyond what it has together with the others, which is the same byte after a
+ * restart, and comes only when nobody has that any more.  A read lock it is as
+ * who only reads cannot have another.
+ */
+#define SHARED_END ((off_t)1 << 62)
+
+/* A number for a name: two that share it merely wait for each other. */
+static off_t find_own_byte(const char *user)
+{
+	uint64_t hash = 0xcbf29ce484222325;
+
+	if (!user)
+		return 0;
+	for (; *user; user++)
+		hash = (hash ^ (unsigned char)*user) * 0x100000001b3;
+	return SHARED_END + 1 + (off_t)(hash % (SHARED_END - 1));
+}
+
 static int open_file(struct backend **out, const struct backend_params *given,
 		     char *err, size_t err_len)
 {
@@ -123,6 +145,7 @@ static int open_file(struct backend **out, const struct backend_params *given,
 	f->backend.info.read_only = p->read_only;
 	f->backend.shared = p->shared;
 	f->backend.delay_us = p->delay_us;
+	f->own_byte = find_own_byte(p->user);
 	ret = backend_init(&f->backend, &file_backend, p->path);
 	if (ret)
 		goto fail;
@@ -150,29 +173,60 @@ static bool is_exclusive(const struct file_backend *f)
 	return !f->backend.info.read_only && !f->backend.shared;
 }
 
-static int lock_whole(int fd, short type)
+static int lock(int fd, short type, off_t start, off_t len)
 {
-	struct flock fl = {.l_type = type, .l_whence = SEEK_SET};
+	struct flock fl = {.l_type = type,
+			   .l_whence = SEEK_SET,
+			   .l_start = start,
+			   .l_len = len};
 	int ret = fcntl(fd, F_OFD_SETLK, &fl) ? -errno : 0;
 
 	return ret == -EAGAIN || ret == -EACCES ? -EBUSY : ret;
 }
 
-/* The lock that keeps us out; of no type when there is none. */
-static struct flock find_lock(const struct file_backend *f)
+/* The lock that keeps one of @type out; of no type when there is none. */
+static struct flock find_lock(const struct file_backend *f, short type,
+			      off_t start, off_t len)
 {
-	struct flock fl = {.l_type = is_exclusive(f) ? F_WRLCK : F_RDLCK,
-			   .l_whence = SEEK_SET};
+	struct flock fl = {.l_type = type,
+			   .l_whence = SEEK_SET,
+			   .l_start = start,
+			   .l_len = len};
 
 	if (fcntl(f->look_fd, F_OFD_GETLK, &fl))
 		fl.l_type = F_UNLCK;
 	return fl;
 }
 
-/* As lock_whole() does. */
-static bool is_whole(const struct flock *fl)
+static bool has_own_byte(const struct file_backend *f)
 {
-	return fl->l_pid == -1 && fl->l_start == 0 && fl->l_len == 0;
+	return f->own_byte > SHARED_END;
+}
+
+/* Only a predecessor can have it. */
+static bool is_own_byte_locked(const struct file_backend *f)
+{
+	return has_own_byte(f) &&
+	       find_lock(f, F_WRLCK, f->own_byte, 1).l_type != F_UNLCK;
+}
+
+static int lock_shared(const struct file_backend *f, int fd)
+{
+	int ret;
+
+	if (is_own_byte_locked(f))
+		return -EBUSY;
+	ret = lock(fd, F_RDLCK, 0, SHARED_END);
+	if (!ret && has_own_byte(f))
+		ret = lock(fd, F_RDLCK, f->own_byte, 1);
+	return ret;
+}
+
+/* Of a vringd, as other programs lock other ranges. */
+static bool is_ours(const struct flock *fl)
+{
+	return fl->l_pid == -1 && fl->l_start == 0 &&
+	       (fl->l_len == 0 || fl->l_len == SHARED_END);
 }
 
 /* The kernel says of a lock neither whose it is nor whether he still lives. */
@@ -197,11 +251,11 @@ static void explain_lock(const struct file_backend *f, const struct flock *fl,
 		break;
 	case INUSE_BY_UNSEEN:
 		snprintf(err, err_len,
-			 is_whole(fl) ? "requests of a vringd that has ended "
-					"are not over yet, or another user's "
-					"has it"
-				      : "is in use by a process that we may "
-					"not see");
+			 is_ours(fl) ? "requests of a vringd that has ended "
+				       "are not over yet, or another user's "
+				       "has it"
+				     : "is in use by a process that we may "
+				       "not see");
 		break;
 	}
 }
@@ -209,12 +263,17 @@ static void explain_lock(const struct file_backend *f, const struct flock *fl,
 static void explain_busy(const struct file_backend *f, char *err,
 			 size_t err_len)
 {
-	const struct flock fl = find_lock(f);
+	const struct flock fl =
+		find_lock(f, is_exclusive(f) ? F_WRLCK : F_RDLCK, 0, 0);
 	struct inuse_process p;
 
 	if (inuse_by_host(&f->backend.id, err, err_len) == -EBUSY)
 		return;
-	if (fl.l_type != F_UNLCK)
+	if (!is_exclusive(f) && is_own_byte_locked(f))
+		snprintf(err, err_len,
+			 "requests of the vringd that was here before are not "
+			 "over yet");
+	else if (fl.l_type != F_UNLCK)
 		explain_lock(f, &fl, err, err_len);
 	else if (inuse_by_process(&f->backend.id, false, &p) ==
 		 INUSE_BY_PROCESS)
@@ -251,8 +310,9 @@ static int claim_file(struct backend *b, char *err, size_t err_len)
 	struct backend_id id;
 	int ret, fd;
 
-	fd = file_probe_reopen(f, f->open_flags |
-				  (excl && b->id.is_block ? O_EXCL : 0));
+	fd = file_probe_reopen(f,
+			       f->open_flags |
+				       (excl && b->id.is_block ? O_EXCL : 0));
 	if (fd < 0) {
 		ret = fd;
 		goto fail;
@@ -261,7 +321,7 @@ static int claim_file(struct backend *b, char *err, size_t err_len)
 	if (!ret && (id.dev != b->id.dev || id.ino != b->id.ino))
 		ret = -ESTALE;
 	if (!ret)
-		ret = lock_whole(fd, excl ? F_WRLCK : F_RDLCK);
+		ret = excl ? lock(fd, F_WRLCK, 0, 0) : lock_shared(f, fd);
 	if (ret)
 		goto fail;
 	f->fd = fd;
@@ -285,7 +345,7 @@ static void release_file(struct backend *b)
 {
 	struct file_backend *f = file_of(b);
 
-	lock_whole(f->fd, F_UNLCK);
+	lock(f->fd, F_UNLCK, 0, 0);
 	close(f->fd);
 	f->fd = -1;
 }

@@ -94,7 +94,20 @@ static struct target *end_task(struct offload_job *j)
 	return t;
 }
 
-static struct backend_params backend_params_of(const struct config_target *c)
+/*
+ * Who has storage together with others knows its own part in that by a name
+ * that nobody else has at the time, and that it still has after a restart.
+ */
+static const char *user_of(const struct target *t,
+			   const struct config_target *c)
+{
+	if (t->p.given)
+		return NULL;
+	return t->p.owner ? t->p.owner->control_path : c->socket;
+}
+
+static struct backend_params backend_params_of(const struct target *t,
+					       const struct config_target *c)
 {
 	static const char *const kinds[] = {
 		[CONFIG_KIND_FILE] = "file",
@@ -117,6 +130,7 @@ static struct backend_params backend_params_of(const struct config_target *c)
 		.discard = c->backend.discard,
 		.read_only = c->backend.read_only,
 		.shared = c->backend.shared,
+		.user = user_of(t, c),
 		.zeroes = c->backend.zeroes,
 		.delay_us = c->backend.delay_us,
 	};
@@ -153,7 +167,8 @@ static int listen_for(struct task *k)
 static void run_open(struct offload_job *j)
 {
 	struct task *k = container_of(j, struct task, job);
-	struct backend_params p = backend_params_of(k->config);
+	const struct target *t = container_of(k, struct target, task);
+	struct backend_params p = backend_params_of(t, k->config);
 	char err[256] = "";
 
 	k->ret = kinds_open(&k->backend, &p, err, sizeof(err));
@@ -360,7 +375,7 @@ static int make_server(struct target *t, const struct config_target *c)
 /* What is left of opening when the thread is back, and cannot block. */
 static int finish_open(struct target *t, const struct config_target *c)
 {
-	struct backend_params p = backend_params_of(c);
+	struct backend_params p = backend_params_of(t, c);
 	char err[256] = "";
 	int ret = kinds_admit(&t->backend, &p, err, sizeof(err));
 

@@ -407,6 +407,50 @@ Test(file, lets_two_processes_have_a_device_by_consent, .init = start,
 	close(fd);
 }
 
+/* Claims @path to be shared, or only read, in the name of @user. */
+static int claim_for(struct backend **b, const char *user, bool read_only)
+{
+	const struct backend_params p = {
+		.kind = "file",
+		.path = path,
+		.shared = !read_only,
+		.read_only = read_only,
+		.user = user,
+	};
+	int ret = file_backend.open(b, &p, err, sizeof(err));
+
+	cr_assert_eq(ret, 0, "%s", err);
+	ret = backend_claim(*b, err, sizeof(err));
+	if (ret)
+		file_backend.close(*b);
+	return ret;
+}
+
+Test(file, waits_for_its_predecessor_also_when_shared, .init = start,
+     .fini = stop)
+{
+	for (int read_only = 0; read_only < 2; read_only++) {
+		struct backend *before, *other, *nobody, *now;
+
+		cr_assert_eq(claim_for(&before, "/run/a", read_only), 0);
+		cr_assert_eq(claim_for(&other, "/run/b", read_only), 0);
+		cr_assert_eq(claim_for(&nobody, NULL, read_only), 0);
+		cr_assert_eq(claim_for(&now, "/run/a", read_only), -EBUSY);
+		cr_assert(strstr(err, "the vringd that was here before"), "%s",
+			  err);
+		cr_assert_eq(claim_as(&now, path, ALONE), -EBUSY);
+		give_up(before);
+		cr_assert_eq(claim_for(&now, "/run/a", read_only), 0, "%s",
+			     err);
+		cr_assert_eq(claim_for(&before, "/run/b", read_only), -EBUSY);
+		give_up(now);
+		give_up(other);
+		give_up(nobody);
+		cr_assert_eq(claim_as(&now, path, ALONE), 0, "%s", err);
+		give_up(now);
+	}
+}
+
 Test(file, keeps_other_programs_off_a_claimed_device, .init = start,
      .fini = stop)
 {
