@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <semaphore.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -21,15 +22,16 @@
 #include "vhost/guard.h"
 #include "vhost/queue.h"
 
-#define N    VRING_DESC_F_NEXT
 #define W    VRING_DESC_F_WRITE
 #define I    VRING_DESC_F_INDIRECT
+#define WRAP 0x8000u /* of a packed ring's base */
 #define SIZE 128
 #define NR   70 /* queues, at most */
 
 /* A guest's ring, the queue that serves it and a device that can wait. */
 struct guest {
 	struct ringmem rm;
+	uint16_t first;		/* answers when it began */
 	struct queue *q;
 	struct queue_setup setup;
 	struct queue_user user;
@@ -50,6 +52,7 @@ struct guest {
 	int result;
 };
 
+static bool packed; /* the rings of all of them */
 static struct worker *home, *other;
 static struct limits *limits;
 static struct gate gate;
@@ -60,6 +63,8 @@ static sem_t done;
 /* Guests in the order of their requests, as seen by one worker. */
 static struct guest *order[4096];
 static unsigned nr_order;
+
+static bool old_gone; /* the memory map */
 
 /* ---- running things where they belong ---- */
 
@@ -136,13 +141,15 @@ static void request(void *ctx, struct queue *q, struct chain *c)
 
 static void setup_guest(struct guest *g, struct worker *h)
 {
-	rm_init_at(&g->rm, false, SIZE, worker_mailbox(h));
+	rm_init_at(&g->rm, packed, SIZE, worker_mailbox(h));
 	g->kick = eventfd(0, EFD_NONBLOCK);
 	g->call = eventfd(0, EFD_NONBLOCK);
 	g->err = eventfd(0, EFD_NONBLOCK);
 	g->setup = (struct queue_setup){
 		.size = SIZE,
 		.addr = g->rm.addr,
+		.base = packed ? WRAP : 0,
+		.packed = packed,
 		.indirect = true,
 		.enabled = true,
 		.kick = dup(g->kick),
@@ -185,9 +192,24 @@ static uint64_t take_call(int fd)
 	return n;
 }
 
-static unsigned used(struct guest *g)
+static uint16_t used(struct guest *g)
 {
-	return __atomic_load_n(&g->rm.used->idx, __ATOMIC_ACQUIRE);
+	return rm_nr_used(&g->rm) - g->first;
+}
+
+/* The base of a ring after @n chains of one descriptor, all answered. */
+static uint32_t base_after(unsigned n)
+{
+	uint32_t pos = n % SIZE | (n / SIZE % 2 ? 0 : WRAP);
+
+	return packed ? pos | pos << 16 : n;
+}
+
+/* The ring was used before. */
+static void begin_at(struct guest *g, unsigned n)
+{
+	rm_begin(&g->rm, base_after(n));
+	g->first = rm_nr_used(&g->rm);
 }
 
 static unsigned wanted_used;
@@ -308,9 +330,11 @@ static struct worker *new_worker(unsigned id)
 
 static void setup(void)
 {
-	signal(SIGPIPE, SIG_IGN);
-	log_set(LOG_LEVEL_ERR, 0);
-	cr_assert_eq(guard_init(), 0);
+	memset(guests, 0, sizeof(guests));
+	nr_order = 0;
+	old_gone = false;
+	limits = NULL;
+	other = NULL;
 	sem_init(&done, 0, 0);
 	home = new_worker(0);
 	lend_to = home;
@@ -347,11 +371,47 @@ static void teardown(void)
 	limits_free(limits);
 }
 
-TestSuite(queue, .init = setup, .fini = teardown, .timeout = 60);
+/* Each test's body runs with rings of both formats. */
+#define QUEUE_TEST(name)                \
+	static void name(void);         \
+	Test(queue, name)               \
+	{                               \
+		run_with_both(name);    \
+	}                               \
+	static void name(void)
+
+static const char *running_with;
+
+static void run_with_both(void (*body)(void))
+{
+	for (unsigned i = 0; i < 2; i++) {
+		packed = i;
+		running_with = packed ? "packed" : "split";
+		setup();
+		body();
+		teardown();
+	}
+	running_with = NULL;
+}
+
+static void init_suite(void)
+{
+	signal(SIGPIPE, SIG_IGN);
+	log_set(LOG_LEVEL_ERR, 0);
+	cr_assert_eq(guard_init(), 0);
+}
+
+static void fini_suite(void)
+{
+	if (running_with)
+		fprintf(stderr, "this was with %s rings\n", running_with);
+}
+
+TestSuite(queue, .init = init_suite, .fini = fini_suite, .timeout = 120);
 
 /* ---- serving ---- */
 
-Test(queue, serves_a_request_that_was_kicked)
+QUEUE_TEST(serves_a_request_that_was_kicked)
 {
 	start(g0);
 	settle();
@@ -359,7 +419,7 @@ Test(queue, serves_a_request_that_was_kicked)
 	offer(g0, 5);
 	cr_assert_eq(take_call(g0->call), 1);
 	cr_assert_eq(used(g0), 1);
-	cr_assert_eq(g0->rm.used->ring[0].id, 5);
+	cr_assert_eq(rm_used(&g0->rm, 0).id, 5);
 	cr_assert_eq(g0->counters.kicks, 1);
 	cr_assert_eq(g0->counters.calls, 1);
 	cr_assert_eq(queue_state(g0->q), QUEUE_RUNNING);
@@ -367,7 +427,7 @@ Test(queue, serves_a_request_that_was_kicked)
 	cr_assert_str_eq(queue_tag(g0->q), "disk/q");
 }
 
-Test(queue, never_reads_the_kick)
+QUEUE_TEST(never_reads_the_kick)
 {
 	eventfd_t n;
 
@@ -380,14 +440,14 @@ Test(queue, never_reads_the_kick)
 	cr_assert_eq(n, 2);
 }
 
-Test(queue, looks_once_when_started_without_a_kick)
+QUEUE_TEST(looks_once_when_started_without_a_kick)
 {
 	rm_avail(&g0->rm, 0);
 	start(g0);
 	wait_used(g0, 1);
 }
 
-Test(queue, takes_nothing_while_disabled_and_looks_when_enabled)
+QUEUE_TEST(takes_nothing_while_disabled_and_looks_when_enabled)
 {
 	g0->setup.enabled = false;
 	start(g0);
@@ -406,7 +466,7 @@ Test(queue, takes_nothing_while_disabled_and_looks_when_enabled)
 	cr_assert_eq(used(g0), 1);
 }
 
-Test(queue, polls_a_ring_that_has_no_kick)
+QUEUE_TEST(polls_a_ring_that_has_no_kick)
 {
 	close(g0->setup.kick);
 	g0->setup.kick = -1;
@@ -423,7 +483,7 @@ Test(queue, polls_a_ring_that_has_no_kick)
 	cr_assert_eq(g0->counters.kicks, 1);
 }
 
-Test(queue, looks_once_when_the_kick_changes)
+QUEUE_TEST(looks_once_when_the_kick_changes)
 {
 	start(g0);
 	settle();
@@ -443,7 +503,7 @@ static bool has_used_enough(struct guest *g)
 	return (int16_t)(used(g) - wanted_used) >= 0;
 }
 
-Test(queue, serves_a_ring_that_is_never_empty_for_long)
+QUEUE_TEST(serves_a_ring_that_is_never_empty_for_long)
 {
 	start(g0);
 	for (unsigned i = 0; i < 20 * SIZE; i++) {
@@ -452,7 +512,7 @@ Test(queue, serves_a_ring_that_is_never_empty_for_long)
 		if (i >= SIZE) {
 			wanted_used = i - SIZE + 1;
 			cr_assert(within_10_s(has_used_enough, g0));
-			head = g0->rm.used->ring[i % SIZE].id;
+			head = rm_used(&g0->rm, i - SIZE).id;
 		}
 		offer(g0, head);
 	}
@@ -460,10 +520,10 @@ Test(queue, serves_a_ring_that_is_never_empty_for_long)
 	cr_assert_eq(g0->counters.broken, 0);
 }
 
-Test(queue, honours_the_event_index)
+QUEUE_TEST(honours_the_event_index)
 {
 	g0->setup.event_idx = true;
-	*rm_used_event(&g0->rm) = 1;
+	rm_want_call_at(&g0->rm, 1);
 	start(g0);
 	offer(g0, 0);
 	wait_used(g0, 1);
@@ -471,12 +531,16 @@ Test(queue, honours_the_event_index)
 	cr_assert_not(is_readable(g0->call, 0));
 	offer(g0, 1);
 	cr_assert_eq(take_call(g0->call), 1);
-	cr_assert_eq(*rm_avail_event(&g0->rm), 2);
+	settle();
+	rm_avail(&g0->rm, 2);
+	cr_assert(rm_wants_kick(&g0->rm, true));
+	rm_avail(&g0->rm, 3);
+	cr_assert_not(rm_wants_kick(&g0->rm, true), "the one before did");
 }
 
-Test(queue, does_not_call_a_driver_that_does_not_want_it)
+QUEUE_TEST(does_not_call_a_driver_that_does_not_want_it)
 {
-	g0->rm.avail->flags = VRING_AVAIL_F_NO_INTERRUPT;
+	rm_want_calls(&g0->rm, false);
 	start(g0);
 	offer(g0, 0);
 	wait_used(g0, 1);
@@ -485,7 +549,7 @@ Test(queue, does_not_call_a_driver_that_does_not_want_it)
 	cr_assert_eq(g0->counters.calls, 0);
 }
 
-Test(queue, serves_without_a_call)
+QUEUE_TEST(serves_without_a_call)
 {
 	close(g0->setup.call);
 	close(g0->setup.err);
@@ -497,25 +561,25 @@ Test(queue, serves_without_a_call)
 	cr_assert(within_10_s(is_broken, g0));
 }
 
-Test(queue, calls_once_when_it_goes_on_with_a_ring)
+QUEUE_TEST(calls_once_when_it_goes_on_with_a_ring)
 {
-	g0->rm.used->idx = g0->rm.avail->idx = 9;
-	g0->setup.base = 9;
+	begin_at(g0, 9);
+	g0->setup.base = base_after(9);
 	start(g0);
 	cr_assert_eq(take_call(g0->call), 1);
 	offer(g0, 0);
 	cr_assert_eq(take_call(g0->call), 1);
-	cr_assert_eq(used(g0), 10);
+	cr_assert_eq(used(g0), 1);
 }
 
-Test(queue, begins_where_the_ring_was_used_when_not_told)
+/* A packed ring does not say where that is: it begins as a driver does. */
+QUEUE_TEST(begins_where_the_ring_was_used_when_not_told)
 {
-	g0->rm.used->idx = 9;
-	g0->rm.avail->idx = 9;
+	begin_at(g0, packed ? 0 : 9);
 	g0->setup.base = -1;
 	start(g0);
 	offer(g0, 0);
-	wait_used(g0, 10);
+	wait_used(g0, 1);
 }
 
 static void check_room(struct guest *g)
@@ -538,7 +602,7 @@ static void scribble(struct guest *g)
 	c->nr_writable = 77;
 }
 
-Test(queue, gives_each_chain_room_that_is_zero_at_first)
+QUEUE_TEST(gives_each_chain_room_that_is_zero_at_first)
 {
 	g0->hold = true;
 	g0->on_request = scribble;
@@ -561,7 +625,7 @@ static void kick_both(struct guest *g)
 	kick(g1);
 }
 
-Test(queue, takes_so_many_requests_and_then_lets_others)
+QUEUE_TEST(takes_so_many_requests_and_then_lets_others)
 {
 	start(g0);
 	start(g1);
@@ -580,7 +644,7 @@ Test(queue, takes_so_many_requests_and_then_lets_others)
 		cr_assert_eq(order[i] != order[i - 1], i % 32 == 0, "%u", i);
 }
 
-Test(queue, takes_less_when_the_device_copies_much)
+QUEUE_TEST(takes_less_when_the_device_copies_much)
 {
 	g0->copies = QUEUE_TURN_COPY / 2;
 	start(g0);
@@ -607,13 +671,13 @@ Test(queue, takes_less_when_the_device_copies_much)
 
 /* ---- draining ---- */
 
-Test(queue, drains_when_idle_at_once)
+QUEUE_TEST(drains_when_idle_at_once)
 {
 	do_drain(g0);
 	cr_assert(g0->drained);
 }
 
-Test(queue, drains_when_the_last_request_is_answered)
+QUEUE_TEST(drains_when_the_last_request_is_answered)
 {
 	g0->hold = true;
 	start(g0);
@@ -629,7 +693,7 @@ Test(queue, drains_when_the_last_request_is_answered)
 	run_on(home, answer_all, g0);
 	cr_assert(within_10_s(is_drained, g0));
 	cr_assert_eq(used(g0), 2);
-	cr_assert_eq(queue_base(g0->q), 2);
+	cr_assert_eq(queue_base(g0->q), base_after(2));
 	cr_assert_null(queue_worker(g0->q));
 	/* and the guest was told before */
 	cr_assert(is_readable(g0->call, 0));
@@ -642,24 +706,26 @@ static bool is_closed(struct guest *g)
 	       fcntl(g->setup.err, F_GETFD) < 0;
 }
 
-Test(queue, closes_its_descriptors_when_drained)
+QUEUE_TEST(closes_its_descriptors_when_drained)
 {
 	start(g0);
 	drain(g0);
 	cr_assert(within_10_s(is_closed, g0));
 }
 
-Test(queue, starts_again_with_another_size)
+QUEUE_TEST(starts_again_with_another_size)
 {
 	start(g0);
 	for (unsigned i = 0; i < 3; i++)
 		offer(g0, i);
 	wait_used(g0, 3);
 	drain(g0);
-	cr_assert_eq(queue_base(g0->q), 3);
+	cr_assert_eq(queue_base(g0->q), base_after(3));
 
-	rm_place(&g0->rm, false, 4);
-	g0->setup.size = 4;
+	unsigned size = packed ? 5 : 4;
+
+	rm_place(&g0->rm, packed, size);
+	g0->setup.size = size;
 	g0->setup.addr = g0->rm.addr;
 	g0->setup.kick = dup(g0->kick);
 	g0->setup.call = dup(g0->call);
@@ -670,23 +736,34 @@ Test(queue, starts_again_with_another_size)
 	wait_used(g0, 1);
 }
 
-Test(queue, refuses_a_bad_ring_and_leaves_the_descriptors)
+QUEUE_TEST(refuses_a_bad_ring_and_leaves_the_descriptors)
 {
-	g0->setup.size = 100;
+	g0->setup.size = packed ? 40000 : 100;
 	do_start(g0);
 	cr_assert_eq(g0->result, -EINVAL);
-	cr_assert(strstr(queue_why(g0->q), "size of a split ring: 100"));
+	cr_assert_str_eq(queue_why(g0->q), packed ?
+			 "size of a packed ring: 40000" :
+			 "size of a split ring: 100");
 	g0->setup.size = SIZE;
 	g0->setup.addr.used = 0;
 	do_start(g0);
 	cr_assert_eq(g0->result, -EFAULT);
-	cr_assert(strstr(queue_why(g0->q), "used ring"));
+	cr_assert_str_eq(queue_why(g0->q), packed ?
+			 "device event area is not in guest memory" :
+			 "used ring is not in guest memory");
+	g0->setup.addr = g0->rm.addr;
+	g0->setup.base = packed ? SIZE : 65536;
+	do_start(g0);
+	cr_assert_eq(g0->result, -EINVAL);
+	cr_assert_str_eq(queue_why(g0->q), packed ?
+			 "begins at descriptor 128 in a ring of 128" :
+			 "0x10000 is no index into a split ring");
 	cr_assert_eq(queue_state(g0->q), QUEUE_IDLE);
 	settle();
 	cr_assert_not(is_closed(g0));
 	cr_assert_geq(fcntl(g0->setup.kick, F_GETFD), 0);
 	cr_assert_geq(fcntl(g0->setup.call, F_GETFD), 0);
-	g0->setup.addr = g0->rm.addr;
+	g0->setup.base = base_after(0);
 	start(g0);
 	cr_assert_str_eq(queue_why(g0->q), "");
 }
@@ -700,7 +777,7 @@ static void fill_call(struct guest *g)
 	cr_assert_eq(fcntl(g->call, F_SETFL, 0), 0);
 }
 
-Test(queue, is_not_stopped_by_a_call_that_blocks)
+QUEUE_TEST(is_not_stopped_by_a_call_that_blocks)
 {
 	fill_call(g0);
 	start(g0);
@@ -717,7 +794,7 @@ Test(queue, is_not_stopped_by_a_call_that_blocks)
 	cr_assert_eq(g0->counters.calls, 1);
 }
 
-Test(queue, is_not_stopped_by_a_full_call_that_does_not_block)
+QUEUE_TEST(is_not_stopped_by_a_full_call_that_does_not_block)
 {
 	cr_assert_eq(eventfd_write(g0->call, UINT64_MAX - 1), 0);
 	start(g0);
@@ -728,7 +805,7 @@ Test(queue, is_not_stopped_by_a_full_call_that_does_not_block)
 	drain(g0);
 }
 
-Test(queue, calls_when_there_is_room_again)
+QUEUE_TEST(calls_when_there_is_room_again)
 {
 	eventfd_t n;
 
@@ -748,7 +825,7 @@ Test(queue, calls_when_there_is_room_again)
 	cr_assert_geq(take_call(g0->call), 1);
 }
 
-Test(queue, calls_on_the_new_descriptor_when_the_old_one_was_stuck)
+QUEUE_TEST(calls_on_the_new_descriptor_when_the_old_one_was_stuck)
 {
 	int fresh = eventfd(0, EFD_NONBLOCK);
 
@@ -764,7 +841,7 @@ Test(queue, calls_on_the_new_descriptor_when_the_old_one_was_stuck)
 	cr_assert_eq(take_call(fresh), 1);
 }
 
-Test(queue, goes_on_without_calls_when_nobody_reads_the_pipe)
+QUEUE_TEST(goes_on_without_calls_when_nobody_reads_the_pipe)
 {
 	int p[2];
 
@@ -780,7 +857,7 @@ Test(queue, goes_on_without_calls_when_nobody_reads_the_pipe)
 	drain(g0);
 }
 
-Test(queue, calls_through_a_pipe_of_eight_bytes_each)
+QUEUE_TEST(calls_through_a_pipe_of_eight_bytes_each)
 {
 	uint64_t value = 0;
 	int p[2];
@@ -794,7 +871,7 @@ Test(queue, calls_through_a_pipe_of_eight_bytes_each)
 	cr_assert_eq(value, 1);
 }
 
-Test(queue, drains_with_a_full_pipe_as_call_and_err)
+QUEUE_TEST(drains_with_a_full_pipe_as_call_and_err)
 {
 	int p[2];
 	char byte = 0;
@@ -817,7 +894,7 @@ Test(queue, drains_with_a_full_pipe_as_call_and_err)
 
 /* ---- broken queues ---- */
 
-Test(queue, is_broken_alone)
+QUEUE_TEST(is_broken_alone)
 {
 	start(g0);
 	start(g1);
@@ -827,7 +904,9 @@ Test(queue, is_broken_alone)
 	cr_assert_eq(take_call(g0->err), 1);
 	settle();
 	cr_assert_eq(g0->counters.broken, 1);
-	cr_assert_str_eq(queue_why(g0->q), "head 500 in a ring of 128");
+	cr_assert_str_eq(queue_why(g0->q), packed ?
+			 "buffer id 500 in a ring of 128" :
+			 "head 500 in a ring of 128");
 	cr_assert_eq(queue_state(g0->q), QUEUE_RUNNING);
 	offer(g0, 1);
 	offer(g1, 1);
@@ -837,10 +916,10 @@ Test(queue, is_broken_alone)
 	cr_assert_eq(g0->counters.broken, 1);
 	cr_assert_not(is_readable(g1->err, 0));
 	drain(g0);
-	cr_assert_eq(queue_base(g0->q), 1);
+	cr_assert_eq(queue_base(g0->q), base_after(1));
 }
 
-Test(queue, answers_what_is_in_flight_when_broken)
+QUEUE_TEST(answers_what_is_in_flight_when_broken)
 {
 	g0->hold = true;
 	start(g0);
@@ -860,7 +939,7 @@ static void break_it(struct guest *g)
 	queue_break(g->q, g->held[g->nr_held], "no room for a status");
 }
 
-Test(queue, is_broken_by_its_device)
+QUEUE_TEST(is_broken_by_its_device)
 {
 	g0->on_request = break_it;
 	start(g0);
@@ -869,14 +948,14 @@ Test(queue, is_broken_by_its_device)
 	kick(g0);
 	cr_assert_eq(take_call(g0->err), 1);
 	wait_used(g0, 1);
-	cr_assert_eq(g0->rm.used->ring[0].len, 0);
+	cr_assert_eq(rm_used(&g0->rm, 0).len, 0);
 	settle();
 	cr_assert_eq(used(g0), 1);
 	cr_assert_str_eq(queue_why(g0->q), "no room for a status");
 	cr_assert_eq(g0->counters.broken, 1);
 }
 
-Test(queue, is_broken_by_a_kick_that_cannot_be_waited_for)
+QUEUE_TEST(is_broken_by_a_kick_that_cannot_be_waited_for)
 {
 	close(g0->setup.kick);
 	g0->setup.kick = memfd_create("kick", MFD_CLOEXEC);
@@ -889,7 +968,7 @@ Test(queue, is_broken_by_a_kick_that_cannot_be_waited_for)
 	drain(g0);
 }
 
-Test(queue, survives_that_all_rings_have_the_same_kick)
+QUEUE_TEST(survives_that_all_rings_have_the_same_kick)
 {
 	close(g1->setup.kick);
 	g1->setup.kick = dup(g0->kick);
@@ -911,13 +990,16 @@ static void get_facts(struct guest *g)
 
 	queue_facts(g->q, &f);
 	cr_assert_eq(f.size, SIZE);
+	cr_assert_eq(f.packed, packed);
+	cr_assert(f.indirect);
+	cr_assert_not(f.event_idx);
 	cr_assert_eq(f.worker, worker_id(lend_to));
 	cr_assert_eq(f.in_flight, g->nr_held);
 	cr_assert_eq(f.broken, g->counters.broken);
 	cr_assert_eq(strlen(f.why) > 0, f.broken);
 }
 
-Test(queue, tells_facts)
+QUEUE_TEST(tells_facts)
 {
 	g0->hold = true;
 	start(g0);
@@ -934,13 +1016,16 @@ Test(queue, tells_facts)
 /* A chain of @nr segments with a table at D. */
 static void make_long(struct guest *g, unsigned head, unsigned nr)
 {
+	struct rm_buf bufs[20];
+
+	cr_assert_leq(nr, ARRAY_SIZE(bufs));
 	for (unsigned i = 0; i < nr; i++)
-		rm_set_desc((char *)rm_at(&g->rm, RM_D) + 16ul * i, RM_B + i,
-			    1, i + 1 < nr ? N : W, i + 1);
+		bufs[i] = (struct rm_buf){ RM_B + i, 1, i + 1 < nr ? 0 : W };
+	rm_table(&g->rm, RM_D, bufs, nr);
 	rm_desc(&g->rm, head, RM_D, nr * 16, I, 0);
 }
 
-Test(queue, waits_for_room_when_too_many_chains_are_long)
+QUEUE_TEST(waits_for_room_when_too_many_chains_are_long)
 {
 	for (unsigned i = 0; i < NR; i++) {
 		struct guest *g = &guests[i];
@@ -965,7 +1050,7 @@ Test(queue, waits_for_room_when_too_many_chains_are_long)
 	}
 }
 
-Test(queue, drains_while_it_waits_for_room)
+QUEUE_TEST(drains_while_it_waits_for_room)
 {
 	struct guest *last = &guests[WORKER_NR_IOV];
 
@@ -984,7 +1069,7 @@ Test(queue, drains_while_it_waits_for_room)
 	settle();
 	drain(last);
 	cr_assert_eq(last->nr_held, 0);
-	cr_assert_eq(queue_base(last->q), 0);
+	cr_assert_eq(queue_base(last->q), base_after(0));
 }
 
 /* ---- limits ---- */
@@ -1041,15 +1126,14 @@ static void expect_throttled(struct guest *g, bool expected)
 	cr_assert(within_10_s(has_throttled, g));
 }
 
-Test(queue, takes_nothing_while_the_limits_have_nothing_left)
+QUEUE_TEST(takes_nothing_while_the_limits_have_nothing_left)
 {
 	limit(g0);
 	start(g0);
 	expect_throttled(g0, false);
 	offer(g0, 0);
 	expect_throttled(g0, true);
-	cr_assert(g0->rm.used->flags & VRING_USED_F_NO_NOTIFY,
-		  "no kick is needed meanwhile");
+	cr_assert(rm_is_disarmed(&g0->rm), "no kick is needed meanwhile");
 	/* Whoever kicks nevertheless changes nothing. */
 	offer(g0, 1);
 	expect_throttled(g0, true);
@@ -1059,11 +1143,11 @@ Test(queue, takes_nothing_while_the_limits_have_nothing_left)
 	set_limits(false);
 	wait_used(g0, 2);
 	expect_throttled(g0, false);
-	cr_assert_not(g0->rm.used->flags & VRING_USED_F_NO_NOTIFY);
+	cr_assert_not(rm_is_disarmed(&g0->rm));
 	cr_assert_gt(g0->counters.throttled_us, 0);
 }
 
-Test(queue, serves_what_is_not_asked_for)
+QUEUE_TEST(serves_what_is_not_asked_for)
 {
 	limit(g0);
 	limit(g1);
@@ -1076,7 +1160,7 @@ Test(queue, serves_what_is_not_asked_for)
 	expect_throttled(g0, true);
 }
 
-Test(queue, drains_at_once_while_it_waits_for_the_limits)
+QUEUE_TEST(drains_at_once_while_it_waits_for_the_limits)
 {
 	limit(g0);
 	start(g0);
@@ -1085,7 +1169,8 @@ Test(queue, drains_at_once_while_it_waits_for_the_limits)
 	expect_throttled(g0, true);
 	drain(g0);
 	cr_assert_eq(used(g0), 0);
-	cr_assert_eq(queue_base(g0->q), 0, "it stayed in the ring");
+	cr_assert_eq(queue_base(g0->q), base_after(0),
+		     "it stayed in the ring");
 	cr_assert_eq(limits_wait(limits, 0), 0);
 	/* Whoever has it next takes it. */
 	g0->setup.kick = dup(g0->kick);
@@ -1096,7 +1181,7 @@ Test(queue, drains_at_once_while_it_waits_for_the_limits)
 	wait_used(g0, 2);
 }
 
-Test(queue, can_be_changed_while_it_waits_for_the_limits)
+QUEUE_TEST(can_be_changed_while_it_waits_for_the_limits)
 {
 	limit(g0);
 	start(g0);
@@ -1122,7 +1207,7 @@ Test(queue, can_be_changed_while_it_waits_for_the_limits)
 	wait_used(g0, 1);
 }
 
-Test(queue, waits_when_enabled_again_as_before)
+QUEUE_TEST(waits_when_enabled_again_as_before)
 {
 	limit(g0);
 	start(g0);
@@ -1138,7 +1223,7 @@ Test(queue, waits_when_enabled_again_as_before)
 	wait_used(g0, 1);
 }
 
-Test(queue, gives_back_the_array_of_a_long_chain_that_must_wait)
+QUEUE_TEST(gives_back_the_array_of_a_long_chain_that_must_wait)
 {
 	for (unsigned i = 0; i < NR; i++) {
 		struct guest *g = &guests[i];
@@ -1163,7 +1248,6 @@ Test(queue, gives_back_the_array_of_a_long_chain_that_must_wait)
 /* ---- memory ---- */
 
 static struct memmap *next_map;
-static bool old_gone;
 
 static void set_gone(void *flag)
 {
@@ -1189,7 +1273,7 @@ static bool is_old_gone(struct guest *g)
 	return __atomic_load_n(&old_gone, __ATOMIC_ACQUIRE);
 }
 
-Test(queue, lets_go_of_old_memory_while_it_waits_for_the_limits)
+QUEUE_TEST(lets_go_of_old_memory_while_it_waits_for_the_limits)
 {
 	limit(g0);
 	start(g0);
@@ -1200,12 +1284,15 @@ Test(queue, lets_go_of_old_memory_while_it_waits_for_the_limits)
 	cr_assert(within_10_s(is_old_gone, g0));
 	expect_throttled(g0, true);
 	/* The chain was not taken yet, so it must be in the new memory. */
-	rm_desc(&g0->rm, 0, RM_B, 1, W, 0);
+	if (packed)
+		g0->rm.packed[0].addr = RM_B;
+	else
+		g0->rm.desc[0].addr = RM_B;
 	set_limits(false);
 	wait_used(g0, 1);
 }
 
-Test(queue, keeps_old_memory_until_the_last_request_of_it_is_answered)
+QUEUE_TEST(keeps_old_memory_until_the_last_request_of_it_is_answered)
 {
 	g0->hold = true;
 	start(g0);
@@ -1227,7 +1314,7 @@ Test(queue, keeps_old_memory_until_the_last_request_of_it_is_answered)
 	cr_assert_eq(take_call(g0->err), 1);
 }
 
-Test(queue, lets_go_of_old_memory_at_once_when_nothing_is_in_flight)
+QUEUE_TEST(lets_go_of_old_memory_at_once_when_nothing_is_in_flight)
 {
 	start(g0);
 	run_on(home, remove_d, g0);
@@ -1252,7 +1339,7 @@ static void add_again(struct guest *g)
 	rm_avail(&g->rm, 1);
 }
 
-Test(queue, is_not_broken_by_a_guest_quicker_than_the_change_of_memory)
+QUEUE_TEST(is_not_broken_by_a_guest_quicker_than_the_change_of_memory)
 {
 	g0->on_request = add_again;
 	start(g0);
@@ -1272,7 +1359,7 @@ static void lose_ring(struct guest *g)
 	g->rm.map = next_map;
 }
 
-Test(queue, is_broken_when_its_ring_is_removed)
+QUEUE_TEST(is_broken_when_its_ring_is_removed)
 {
 	g0->hold = true;
 	start(g0);
@@ -1292,7 +1379,7 @@ static void touch(struct guest *g)
 	*(volatile char *)g->held[g->nr_held - 1]->iov[0].iov_base = 1;
 }
 
-Test(queue, drains_when_broken_while_it_waits_for_the_limits)
+QUEUE_TEST(drains_when_broken_while_it_waits_for_the_limits)
 {
 	limit(g0);
 	start(g0);
@@ -1306,7 +1393,7 @@ Test(queue, drains_when_broken_while_it_waits_for_the_limits)
 	cr_assert_eq(nr_order, 0);
 }
 
-Test(queue, is_broken_when_its_memory_is_taken_away)
+QUEUE_TEST(is_broken_when_its_memory_is_taken_away)
 {
 	g0->on_request = touch;
 	start(g0);
@@ -1326,13 +1413,13 @@ Test(queue, is_broken_when_its_memory_is_taken_away)
 	cr_assert_eq(g0->result, -EFAULT);
 }
 
-Test(queue, is_broken_when_the_ring_itself_is_taken_away)
+QUEUE_TEST(is_broken_when_the_ring_itself_is_taken_away)
 {
 	volatile char keep;
 
 	start(g0);
 	settle();
-	keep = *(char *)g0->rm.avail;
+	keep = *(char *)rm_at(&g0->rm, RM_A);
 	(void)keep;
 	cr_assert_eq(ftruncate(g0->rm.fd, 0), 0);
 	kick(g0);
@@ -1344,7 +1431,7 @@ Test(queue, is_broken_when_the_ring_itself_is_taken_away)
 
 /* ---- lent to another worker ---- */
 
-Test(queue, is_lent_to_another_worker_and_changed_there)
+QUEUE_TEST(is_lent_to_another_worker_and_changed_there)
 {
 	other = new_worker(1);
 	lend_to = other;
@@ -1365,5 +1452,5 @@ Test(queue, is_lent_to_another_worker_and_changed_there)
 	wait_used(g0, 20);
 	cr_assert(within_10_s(is_old_gone, g0));
 	drain(g0);
-	cr_assert_eq(queue_base(g0->q), 20);
+	cr_assert_eq(queue_base(g0->q), base_after(20));
 }
