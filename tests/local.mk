@@ -118,6 +118,7 @@ unit_tests_SOURCES = \
 	tests/unit/daemon/test_metrics.c \
 	tests/unit/daemon/test_options.c \
 	tests/unit/daemon/test_plan.c \
+	tests/unit/daemon/test_restarts.c \
 	tests/unit/daemon/test_selftest.c \
 	tests/unit/daemon/test_rescan.c \
 	tests/unit/daemon/test_single.c \

@@ -135,6 +135,7 @@ void testguest_start(struct testguest *g, const struct testtarget *t,
 		      0);
 	cr_assert_eq(frontend_share_memory(&g->f, &g->mem), 0);
 	rp.indirect = g->f.features & 1ULL << VIRTIO_RING_F_INDIRECT_DESC;
+	rp.packed = g->f.features & 1ULL << VIRTIO_F_RING_PACKED;
 	rp.event_idx = g->f.features & 1ULL << VIRTIO_RING_F_EVENT_IDX;
 	for (g->nr_queues = 0; g->nr_queues < nr; g->nr_queues++) {
 		struct frontend_queue *q = &g->q[g->nr_queues];
