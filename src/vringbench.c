@@ -82,6 +82,7 @@ static const char help[] =
 	"  -E, --no-event-idx     do without event indexes\n"
 	"  -N, --no-inflight      have the target record nothing, and after a\n"
 	"                         reconnect make unanswered requests again\n"
+	"  -K, --keep-rings       make none again, as no VMM could\n"
 	"  -j, --json             print one JSON object\n"
 	"  -h, --help             print this\n"
 	"  -V, --version          print the version\n";
@@ -106,13 +107,14 @@ static const struct option options[] = {
 	{"no-indirect", no_argument, NULL, 'I'},
 	{"no-event-idx", no_argument, NULL, 'E'},
 	{"no-inflight", no_argument, NULL, 'N'},
+	{"keep-rings", no_argument, NULL, 'K'},
 	{"json", no_argument, NULL, 'j'},
 	{"help", no_argument, NULL, 'h'},
 	{"version", no_argument, NULL, 'V'},
 	{0},
 };
 
-static const char short_options[] = "s:w:b:d:q:t:S:r:ivRpec:n:PIENjhV";
+static const char short_options[] = "s:w:b:d:q:t:S:r:ivRpec:n:PIENKjhV";
 
 static _Noreturn void usage_error(const char *what, const char *value)
 {
@@ -283,6 +285,9 @@ static void parse_option(struct bench *b, int c, char *arg)
 		break;
 	case 'N':
 		p->no_inflight = true;
+		break;
+	case 'K':
+		p->keep_rings = true;
 		break;
 	case 'j':
 		b->json = true;
@@ -634,8 +639,9 @@ static void print_text(const struct bench *b, const struct report *r)
 	if (p->verify)
 		printf("  verified  %" PRIu64 " blocks\n", r->verified);
 	if (p->reconnect)
-		printf("  reconnect %" PRIu64 " times, %s\n", r->reconnects,
-		       r->inflight ? "on the same rings" : "on new rings");
+		printf("  reconnect %" PRIu64 " times, on %s rings\n",
+		       r->reconnects,
+		       r->inflight || p->keep_rings ? "the same" : "new");
 	if (r->cpu_s >= 0)
 		printf("  target    %.3f s of CPU time\n", r->cpu_s);
 	printf("  errors    %" PRIu64 "\n", r->errors);

@@ -254,9 +254,15 @@ static int get_record(struct load *l)
 	return trouble(l, "record of what is in flight", ret);
 }
 
+/* Whether a target that was lost gets the rings as they are. */
+static bool keeps_rings(const struct load *l)
+{
+	return l->is_recorded || l->p->keep_rings;
+}
+
 static int start_queues(struct load *l)
 {
-	bool resume = l->down && l->is_recorded;
+	bool resume = l->down && keeps_rings(l);
 	int ret = 0;
 
 	if (l->is_recorded)
@@ -611,9 +617,8 @@ static int set_up_again(struct load *l)
 	}
 	if (!ret)
 		ret = read_disk(l);
-	/* With a record the rings are what they were. */
 	for (unsigned i = 0; i < l->p->queues && !ret; i++)
-		if (!l->is_recorded)
+		if (!keeps_rings(l))
 			post_again(&l->queues[i], l->p->iodepth);
 	if (!ret)
 		ret = start_queues(l);

@@ -35,9 +35,10 @@
  * Then, if we may reconnect, everything is set up again.  A target that records
  * what is in flight gets its record back together with the rings as they are,
  * and has to answer all that was posted.  For any other the rings are new, and
- * each request in flight is posted once more, with the same bytes.  A slot that
- * is in flight is the only record that needs; what it holds does not change
- * until it is answered.
+ * each request in flight is posted once more, with the same bytes, which is
+ * more than a VMM could do; @keep_rings leaves that out.  A slot that is in
+ * flight is the only record that needs; what it holds does not change until it
+ * is answered.
  *
  * Either way each request must be answered once: an answer to none in flight is
  * an error, none for LOAD_PROGRESS_S is one, and at the end the target must
@@ -78,6 +79,7 @@ struct load_params {
 	bool no_indirect;
 	bool no_event_idx;
 	bool no_inflight;
+	bool keep_rings; /* also of a target that records nothing */
 	uint32_t bs;
 	unsigned iodepth; /* of each queue */
 	unsigned queues;

@@ -322,6 +322,21 @@ Test(load, posts_again_when_the_target_records_nothing)
 	}
 }
 
+Test(load, keeps_its_rings_without_a_record_when_told)
+{
+	unsigned used = 0;
+
+	params.no_inflight = true;
+	params.keep_rings = true;
+	begin(false);
+	give_back(posted(0), &used);
+	come_back();
+	cr_assert_not(load.down);
+	cr_expect_eq(target.base, 1);
+	cr_expect_eq(nr_posted(), DEPTH);
+	load_close(&load);
+}
+
 Test(load, does_without_the_record_when_told)
 {
 	params.no_inflight = true;
