@@ -156,7 +156,6 @@ unit_tests_SOURCES = \
 	tests/unit/vhost/test_link.c \
 	tests/unit/vhost/test_mapping.c \
 	tests/unit/vhost/test_memmap.c \
-	tests/unit/vhost/test_packed.c \
 	tests/unit/vhost/test_proto.c \
 	tests/unit/vhost/test_queue.c \
 	tests/unit/vhost/test_ring.c \
@@ -335,6 +334,7 @@ guest_tests = \
 	tests/guest/test-qemu-read-only.sh \
 	tests/guest/test-qemu-reboot.sh \
 	tests/guest/test-qemu-resize.sh \
+	tests/guest/test-qemu-restart-reset.sh \
 	tests/guest/test-uml-client-lines.sh \
 	tests/guest/test-uml-disk-4096.sh \
 	tests/guest/test-uml-disk.sh \

@@ -43,6 +43,17 @@ guest_qemu()
 	"$guest_dir/guest-run" --smp 2 --timeout 280 "$@"
 }
 
+# guest_qmp COMMAND...: has the QEMU that was booted with --qmp "$T/qmp" do it.
+guest_qmp()
+{
+	PYTHONPATH=$guest_dir python3 -B -c '
+import sys, vguest
+q = vguest.Qmp(sys.argv[1])
+for name in sys.argv[2:]:
+    q.cmd(name)
+' "$T/qmp" "$@" || fail "QEMU does not $*"
+}
+
 # guest_uses_disk BOOT BLOCK [ARG...]: the guest that BOOT starts does all
 # there is to do with a disk of BLOCK-byte blocks, and what it wrote last is
 # then found in the backend.  guest_packed=on has it use packed rings.
