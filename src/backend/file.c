@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "backend/denied.h"
@@ -116,16 +117,47 @@ static void warn_of_format(const struct file_backend *f,
  */
 #define SHARED_END ((off_t)1 << 62)
 
-/* A number for a name: two that share it merely wait for each other. */
-static off_t find_own_byte(const char *user)
+/* FNV-1a, of 64 bits. */
+static uint64_t hash(uint64_t h, const char *text)
 {
-	uint64_t hash = 0xcbf29ce484222325;
+	while (*text)
+		h = (h ^ (unsigned char)*text++) * 0x100000001b3;
+	return h;
+}
 
-	if (!user)
+/* Of this host, since it was booted; a container has another name. */
+static uint64_t hash_host(uint64_t h)
+{
+	FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
+	char boot[64] = "";
+	struct utsname u;
+
+	if (f && fgets(boot, sizeof(boot), f))
+		h = hash(h, boot);
+	if (f)
+		fclose(f);
+	return uname(&u) ? h : hash(h, u.nodename);
+}
+
+/*
+ * Two that get one number merely wait for each other, but for ever if both go
+ * on living.  So what makes it is all that may be different where the storage
+ * is one: the host, as a file system may be shared by several; the user; and
+ * how it is opened, as a user opens it once in each way.
+ */
+static off_t find_own_byte(const struct backend_params *p)
+{
+	char how[100];
+	uint64_t h;
+
+	if (!p->user)
 		return 0;
-	for (; *user; user++)
-		hash = (hash ^ (unsigned char)*user) * 0x100000001b3;
-	return SHARED_END + 1 + (off_t)(hash % (SHARED_END - 1));
+	snprintf(how, sizeof(how), "/%u/%d/%d/%d/%d/%llu", p->block_size,
+		 p->direct, p->discard, p->read_only, p->shared,
+		 (unsigned long long)p->delay_us);
+	h = hash_host(0xcbf29ce484222325);
+	h = hash(hash(h, p->user), how);
+	return SHARED_END + 1 + (off_t)(h % (uint64_t)(SHARED_END - 1));
 }
 
 static int open_file(struct backend **out, const struct backend_params *given,
@@ -145,7 +177,7 @@ static int open_file(struct backend **out, const struct backend_params *given,
 	f->backend.info.read_only = p->read_only;
 	f->backend.shared = p->shared;
 	f->backend.delay_us = p->delay_us;
-	f->own_byte = find_own_byte(p->user);
+	f->own_byte = find_own_byte(p);
 	ret = backend_init(&f->backend, &file_backend, p->path);
 	if (ret)
 		goto fail;

@@ -451,6 +451,31 @@ Test(file, waits_for_its_predecessor_also_when_shared, .init = start,
 	}
 }
 
+Test(file, has_a_disk_in_two_ways_at_once, .init = start, .fini = stop)
+{
+	const struct backend_params ways[] = {
+		{.path = path, .user = "/run/a", .shared = true},
+		{.path = path, .user = "/run/a", .shared = true,
+		 .discard = true},
+		{.path = path, .user = "/run/a", .shared = true,
+		 .direct = BACKEND_DIRECT_OFF},
+		{.path = path, .user = "/run/a", .shared = true,
+		 .block_size = 4096},
+		{.path = path, .user = "/run/a", .shared = true,
+		 .delay_us = 1000},
+		{.path = path, .user = "/run/a", .read_only = true},
+	};
+	struct backend *b[ARRAY_SIZE(ways)];
+
+	for (unsigned i = 0; i < ARRAY_SIZE(ways); i++) {
+		cr_assert_eq(open_params(&b[i], ways[i]), 0, "%s", err);
+		cr_assert_eq(backend_claim(b[i], err, sizeof(err)), 0,
+			     "%u: %s", i, err);
+	}
+	for (unsigned i = 0; i < ARRAY_SIZE(ways); i++)
+		give_up(b[i]);
+}
+
 Test(file, keeps_other_programs_off_a_claimed_device, .init = start,
      .fini = stop)
 {
