@@ -5,6 +5,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <poll.h>
+#include <string.h>
 
 #include "iotest.h"
 
@@ -12,7 +13,11 @@ struct sessionrig rig;
 
 void rig_make_queue(struct frontend_queue *q, unsigned index, unsigned size)
 {
-	const struct guestring_params p = {.size = size, .event_idx = true};
+	const struct guestring_params p = {
+		.size = size,
+		.packed = rig.t.packed,
+		.event_idx = true,
+	};
 
 	cr_assert_eq(frontend_queue_init(q, index, &rig.mem, &p), 0);
 }
@@ -37,6 +42,15 @@ void rig_close(void)
 	frontend_queue_fini(&rig.q0);
 	frontend_queue_fini(&rig.q1);
 	guestmem_fini(&rig.mem);
+}
+
+void rig_run_with_both(void (*body)(void))
+{
+	for (unsigned packed = 0; packed < 2; packed++) {
+		memset(&rig, 0, sizeof(rig));
+		rig.t.packed = packed;
+		body();
+	}
 }
 
 void rig_share(void)

@@ -19,6 +19,20 @@ extern struct sessionrig rig;
 void rig_open(void);
 void rig_close(void);
 
+/*
+ * A test whose body, from rig_open() to rig_close(), runs with split rings,
+ * then with packed ones.
+ */
+#define RIG_TEST(suite, name)                       \
+	static void suite##_##name(void);           \
+	Test(suite, name)                           \
+	{                                           \
+		rig_run_with_both(suite##_##name);  \
+	}                                           \
+	static void suite##_##name(void)
+
+void rig_run_with_both(void (*body)(void));
+
 void rig_make_queue(struct frontend_queue *q, unsigned index, unsigned size);
 void rig_share(void);
 

@@ -187,6 +187,7 @@ static void open_session(void *arg)
 		.device = a->t->device,
 		.nr_queues = a->t->nr_queues,
 		.max_queue_size = 256,
+		.packed = a->t->packed,
 		.counters = &a->t->counters,
 	};
 

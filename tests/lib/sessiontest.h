@@ -38,6 +38,7 @@ struct sessiontest {
 	enum proto_device device; /* PROTO_BLK */
 	unsigned nr_queues;	  /* SESSIONTEST_QUEUES */
 	uint64_t refuse;	  /* feature bits that accept() dislikes */
+	bool packed;		  /* offer packed rings */
 	bool wait;		  /* do not start queues when ready */
 	bool hold;		  /* do not answer requests */
 

@@ -23,7 +23,7 @@ TestSuite(handlers, .timeout = 60);
 
 /* ---- changes while rings run ---- */
 
-Test(handlers, refuses_to_change_a_running_ring)
+RIG_TEST(handlers, refuses_to_change_a_running_ring)
 {
 	const struct vhost_user_vring_state s = {0, 16};
 	struct vhost_user_vring_addr a = {.index = 0};
@@ -70,7 +70,7 @@ Test(handlers, tolerates_repeated_greetings)
 	rig_close();
 }
 
-Test(handlers, takes_new_descriptors_while_the_ring_runs)
+RIG_TEST(handlers, takes_new_descriptors_while_the_ring_runs)
 {
 	int old_kick, old_call;
 
@@ -146,7 +146,7 @@ Test(handlers, calls_through_a_socket_but_not_through_its_own)
 	rig_close();
 }
 
-Test(handlers, serves_nothing_while_a_ring_is_disabled)
+RIG_TEST(handlers, serves_nothing_while_a_ring_is_disabled)
 {
 	struct guestring_used u;
 
@@ -165,7 +165,7 @@ Test(handlers, serves_nothing_while_a_ring_is_disabled)
 	rig_close();
 }
 
-Test(handlers, adds_memory_without_waiting_for_requests)
+RIG_TEST(handlers, adds_memory_without_waiting_for_requests)
 {
 	int index;
 
@@ -188,7 +188,7 @@ Test(handlers, adds_memory_without_waiting_for_requests)
 	rig_close();
 }
 
-Test(handlers, removes_memory_when_no_request_is_in_it)
+RIG_TEST(handlers, removes_memory_when_no_request_is_in_it)
 {
 	const struct guestmem_region *r;
 	struct vhost_user_single_mem_region one = {0};
@@ -243,7 +243,7 @@ static int set_table(unsigned nr)
 			    8 + 32 * nr, fds, nr);
 }
 
-Test(handlers, takes_a_new_table_of_memory_while_rings_run)
+RIG_TEST(handlers, takes_a_new_table_of_memory_while_rings_run)
 {
 	rig.t.hold = true;
 	rig_open();
@@ -264,7 +264,7 @@ Test(handlers, takes_a_new_table_of_memory_while_rings_run)
 	rig_close();
 }
 
-Test(handlers, waits_when_a_new_table_takes_memory_away)
+RIG_TEST(handlers, waits_when_a_new_table_takes_memory_away)
 {
 	int fds[8];
 	struct vhost_user_mem_table table;
@@ -533,5 +533,130 @@ Test(handlers, refuses_sizes_that_no_ring_has)
 		cr_assert_eq(frontend_set_state(&rig.t.vmm,
 						VHOST_USER_SET_VRING_NUM, 0, n),
 			     0);
+	rig_close();
+}
+
+static void tell(uint32_t request, uint32_t num)
+{
+	cr_assert_eq(frontend_set_state(&rig.t.vmm, request, 0, num), 0,
+		     "%u of %u", request, num);
+}
+
+static void expect_state_refused(uint32_t request, uint32_t num)
+{
+	rig_expect_refused(request, &(struct vhost_user_vring_state){0, num},
+			   8);
+}
+
+static void copy_why(void *arg)
+{
+	strcpy(arg, rig.t.session->why.text);
+}
+
+static void expect_why(const char *why)
+{
+	char text[sizeof(rig.t.session->why.text)];
+
+	iotest_call(rig.t.home, copy_why, text);
+	cr_assert_str_eq(text, why);
+}
+
+Test(handlers, names_the_feature_that_was_not_offered)
+{
+	static const struct {
+		unsigned bit;
+		const char *why;
+	} bits[] = {
+		{26, "feature bit 26 (LOG_ALL, for live migration) was not "
+		     "offered"},
+		{34, "feature bit 34 (RING_PACKED) was not offered"},
+		{35, "feature bit 35 (IN_ORDER) was not offered"},
+		{50, "feature bit 50 was not offered"},
+	};
+
+	rig_open();
+	for (size_t i = 0; i < ARRAY_SIZE(bits); i++) {
+		uint64_t f = rig.t.vmm.features | 1ULL << bits[i].bit;
+
+		rig_expect_refused(VHOST_USER_SET_FEATURES, &f, 8);
+		expect_why(bits[i].why);
+	}
+	rig_close();
+}
+
+Test(handlers, offers_packed_rings_only_where_that_is_configured)
+{
+	rig.t.packed = true;
+	rig_open();
+	cr_assert_eq(rig.t.vmm.offered_features,
+		     1ULL << 34 | 1ULL << 32 | 1 << 30 | 1 << 29 | 1 << 28 |
+			     1 << 27 | 1 << 12 | 1 << 11 | 1 << 9);
+	cr_assert_eq(sessiontest_look(&rig.t).accepted,
+		     rig.t.vmm.offered_features);
+	rig_close();
+}
+
+Test(handlers, takes_any_size_for_a_packed_ring)
+{
+	static const uint32_t bad[] = {0, 257, 32769, 65536 + 3, 0xffffffff};
+
+	rig.t.packed = true;
+	rig_open();
+	for (uint32_t n = 1; n <= 256; n++)
+		tell(VHOST_USER_SET_VRING_NUM, n);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		expect_state_refused(VHOST_USER_SET_VRING_NUM, bad[i]);
+	rig_close();
+}
+
+Test(handlers, takes_both_places_of_a_packed_ring_as_its_base)
+{
+	static const uint32_t bases[] = {0, 0x8000, 0x80008000, 0x80038003,
+					 0xffffffff, 0x12345678};
+	unsigned base;
+
+	rig.t.packed = true;
+	rig_open();
+	for (size_t i = 0; i < ARRAY_SIZE(bases); i++) {
+		tell(VHOST_USER_SET_VRING_BASE, bases[i]);
+		cr_assert_eq(frontend_stop_queue(&rig.t.vmm, &rig.q0, &base),
+			     0);
+		cr_assert_eq(base, bases[i]);
+	}
+	rig_close();
+}
+
+static void set_features(uint64_t features)
+{
+	cr_assert_eq(frontend_set_u64(&rig.t.vmm, VHOST_USER_SET_FEATURES,
+				      features),
+		     0);
+}
+
+/* They may be told before the features, which settle it. */
+Test(handlers, knows_what_a_split_ring_has_once_that_is_agreed_on)
+{
+	struct sessiontest workers;
+
+	rig.t.packed = true;
+	rig_open();
+	set_features(rig.t.vmm.features & ~(1ULL << 34));
+	expect_state_refused(VHOST_USER_SET_VRING_NUM, 100);
+	expect_why("size 100 is no power of two, as a split ring has it");
+	expect_state_refused(VHOST_USER_SET_VRING_BASE, 0x80008000);
+	expect_why("0x80008000 is no index into a split ring");
+
+	workers = rig.t;
+	sessiontest_leave(&rig.t);
+	sessiontest_join(&rig.t, &workers);
+	rig_greet();
+	tell(VHOST_USER_SET_VRING_NUM, 100);
+	tell(VHOST_USER_SET_VRING_BASE, 0x80008000);
+	rig_tell_addr();
+	rig_share();
+	rig_tell_kick();
+	set_features(1ULL << 32 | 1ULL << 30);
+	rig_tell_enable();
+	cr_assert_eq(sessiontest_look(&rig.t).started[0], -EINVAL);
 	rig_close();
 }

@@ -47,7 +47,7 @@ static void run_permutation(unsigned n)
 	cr_assert_eq(sessiontest_look(&rig.t).ready[0], 1);
 }
 
-Test(session, tells_that_a_queue_is_ready_whatever_the_order)
+RIG_TEST(session, tells_that_a_queue_is_ready_whatever_the_order)
 {
 	struct sessiontest workers;
 
@@ -63,7 +63,7 @@ Test(session, tells_that_a_queue_is_ready_whatever_the_order)
 	rig_close();
 }
 
-Test(session, starts_a_queue_and_serves_it)
+RIG_TEST(session, starts_a_queue_and_serves_it)
 {
 	rig_open();
 	rig_share();
@@ -136,6 +136,33 @@ Test(session, knows_whether_a_ring_was_used_before)
 	rig_close();
 }
 
+/* Nothing in its memory tells whether a packed ring was used: its base does. */
+Test(session, knows_by_its_base_whether_a_packed_ring_was_used)
+{
+	static const struct {
+		uint32_t base;
+		bool used;
+	} rings[] = {
+		{0x8000, false}, {0x80008000, false}, {0x8001, true},
+		{0x0000, true},	 {0x80018001, true},
+	};
+
+	rig.t.packed = true;
+	rig_open();
+	rig.t.wait = true;
+	rig_share();
+	cr_assert_eq(frontend_start_queue(&rig.t.vmm, &rig.q0), 0);
+	cr_expect_not(are_rings_used());
+	for (size_t i = 0; i < ARRAY_SIZE(rings); i++) {
+		cr_assert_eq(frontend_set_state(&rig.t.vmm,
+						VHOST_USER_SET_VRING_BASE, 0,
+						rings[i].base),
+			     0);
+		cr_expect_eq(are_rings_used(), rings[i].used, "%zu", i);
+	}
+	rig_close();
+}
+
 Test(session, starts_nothing_that_was_enabled_but_not_set_up)
 {
 	rig_open();
@@ -150,7 +177,7 @@ Test(session, starts_nothing_that_was_enabled_but_not_set_up)
 	rig_close();
 }
 
-Test(session, serves_a_queue_without_a_kick)
+RIG_TEST(session, serves_a_queue_without_a_kick)
 {
 	int kick;
 
@@ -165,7 +192,7 @@ Test(session, serves_a_queue_without_a_kick)
 	rig_close();
 }
 
-Test(session, serves_queues_on_two_workers)
+RIG_TEST(session, serves_queues_on_two_workers)
 {
 	rig_open();
 	rig_share();
@@ -374,7 +401,38 @@ static void send_get_base(void)
 		     0);
 }
 
-Test(session, answers_the_base_when_the_last_request_is_done)
+static void submit_and_stop(unsigned nr, uint32_t expected)
+{
+	unsigned base;
+
+	cr_assert_eq(frontend_start_queue(&rig.t.vmm, &rig.q0), 0);
+	for (unsigned i = 0; i < nr; i++) {
+		rig_submit(&rig.q0, 0);
+		rig_expect_answer(&rig.q0);
+	}
+	cr_assert_eq(frontend_stop_queue(&rig.t.vmm, &rig.q0, &base), 0);
+	cr_assert_eq(base, expected, "0x%x, not 0x%x", base, expected);
+	cr_assert_eq(base, guestring_base(&rig.q0.ring));
+}
+
+/* Where it takes and where it fills, each with its counter. */
+Test(session, answers_both_places_of_a_packed_ring)
+{
+	rig.t.packed = true;
+	rig_open();
+	rig_share();
+	frontend_queue_fini(&rig.q0);
+	rig_make_queue(&rig.q0, 0, 5);
+	submit_and_stop(0, 0x80008000);
+	submit_and_stop(3, 0x80038003);
+	submit_and_stop(2, 0x00000000);
+	submit_and_stop(4, 0x00040004);
+	submit_and_stop(2, 0x80018001);
+	submit_and_stop(19, 0x80008000);
+	rig_close();
+}
+
+RIG_TEST(session, answers_the_base_when_the_last_request_is_done)
 {
 	struct frontend_msg m;
 
@@ -394,7 +452,7 @@ Test(session, answers_the_base_when_the_last_request_is_done)
 	sessiontest_release(&rig.t);
 	cr_assert_eq(frontend_recv(&rig.t.vmm, rig.t.vmm.fd, &m), 0);
 	cr_assert_eq(m.hdr.request, VHOST_USER_GET_VRING_BASE);
-	cr_assert_eq(m.payload.state.num, 1);
+	cr_assert_eq(m.payload.state.num, rig.t.packed ? 0x80018001 : 1);
 	cr_assert_eq(sessiontest_look(&rig.t).idle[0], 1);
 	cr_assert_eq(frontend_recv(&rig.t.vmm, rig.t.vmm.fd, &m), 0);
 	cr_assert_eq(m.hdr.request, VHOST_USER_GET_QUEUE_NUM);
@@ -402,7 +460,7 @@ Test(session, answers_the_base_when_the_last_request_is_done)
 	rig_close();
 }
 
-Test(session, notices_a_client_that_leaves_during_a_drain)
+RIG_TEST(session, notices_a_client_that_leaves_during_a_drain)
 {
 	struct frontend f;
 
@@ -429,7 +487,7 @@ Test(session, notices_a_client_that_leaves_during_a_drain)
 	rig_close();
 }
 
-Test(session, ends_with_requests_in_flight_only_when_they_are_done)
+RIG_TEST(session, ends_with_requests_in_flight_only_when_they_are_done)
 {
 	rig.t.hold = true;
 	rig_open();
@@ -451,7 +509,7 @@ static void close_session(void *arg)
 	session_close(arg, SESSION_LEFT, "not told a second time");
 }
 
-Test(session, closes_the_socket_last_when_told_to_end)
+RIG_TEST(session, closes_the_socket_last_when_told_to_end)
 {
 	struct frontend_msg m;
 
@@ -468,7 +526,7 @@ Test(session, closes_the_socket_last_when_told_to_end)
 	rig_close();
 }
 
-Test(session, restarts_one_ring_with_another_size_while_others_run)
+RIG_TEST(session, restarts_one_ring_with_another_size_while_others_run)
 {
 	unsigned base;
 
@@ -481,9 +539,9 @@ Test(session, restarts_one_ring_with_another_size_while_others_run)
 	for (unsigned size = 4; size <= 256; size *= 2) {
 		cr_assert_eq(frontend_stop_queue(&rig.t.vmm, &rig.q0, &base),
 			     0);
-		cr_assert_eq(base, 1);
+		cr_assert_eq(base, guestring_base(&rig.q0.ring));
 		frontend_queue_fini(&rig.q0);
-		rig_make_queue(&rig.q0, 0, size);
+		rig_make_queue(&rig.q0, 0, rig.t.packed ? size - 1 : size);
 		cr_assert_eq(frontend_start_queue(&rig.t.vmm, &rig.q0), 0);
 		rig_submit(&rig.q0, 0);
 		rig_expect_answer(&rig.q0);
@@ -492,7 +550,7 @@ Test(session, restarts_one_ring_with_another_size_while_others_run)
 	rig_close();
 }
 
-Test(session, keeps_call_and_error_descriptors_over_a_stop)
+RIG_TEST(session, keeps_call_and_error_descriptors_over_a_stop)
 {
 	struct guestring_used u;
 
@@ -507,7 +565,7 @@ Test(session, keeps_call_and_error_descriptors_over_a_stop)
 	rig_close();
 }
 
-Test(session, stops_everything_when_the_owner_gives_it_up)
+RIG_TEST(session, stops_everything_when_the_owner_gives_it_up)
 {
 	rig_open();
 	rig_share();
