@@ -156,6 +156,7 @@ unit_tests_SOURCES = \
 	tests/unit/vhost/test_link.c \
 	tests/unit/vhost/test_mapping.c \
 	tests/unit/vhost/test_memmap.c \
+	tests/unit/vhost/test_packed.c \
 	tests/unit/vhost/test_proto.c \
 	tests/unit/vhost/test_queue.c \
 	tests/unit/vhost/test_ring.c \

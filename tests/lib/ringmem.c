@@ -160,6 +160,12 @@ void rm_begin(struct ringmem *rm, uint16_t base)
 	rm->next_used = rm->next_avail;
 	rm->nr_used = 0;
 	memset(rm->nr_desc, 0, IDS * sizeof(*rm->nr_desc));
+	/* All was used: up to here in this lap, behind it in the one before. */
+	for (unsigned i = 0; i < rm->size; i++) {
+		bool wrap = rm->next_avail.wrap == (i < rm->next_avail.idx);
+
+		rm->packed[i].flags = wrap ? F_AVAIL | F_USED : 0;
+	}
 }
 
 void *rm_at(const struct ringmem *rm, uint64_t gpa)
