@@ -175,6 +175,14 @@ static struct json_object *engine_of(const struct server_facts *f)
 	return NULL;
 }
 
+/* Whose memory tells what is in flight; null before a queue runs. */
+static const char *inflight_region(const struct session_facts *s)
+{
+	if (!s->has_inflight)
+		return NULL;
+	return s->own_inflight ? "own" : "front-end";
+}
+
 static struct json_object *session_of(const struct server_facts *f)
 {
 	const struct session_facts *s = &f->session;
@@ -191,6 +199,7 @@ static struct json_object *session_of(const struct server_facts *f)
 		   names_of(FEATURES_PROTOCOL, s->protocol_features));
 	member_add(o, "engine", engine_of(f));
 	member_add(o, "memory", memory_of(f));
+	member_text(o, "inflight_region", inflight_region(s));
 	member_add(o, "queues", queues_of(f));
 	return o;
 }

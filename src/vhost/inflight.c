@@ -22,7 +22,6 @@ struct inflight_region {
 	unsigned nr_queues;
 	unsigned queue_size;
 	bool own;
-	bool started[]; /* queues */
 };
 
 /* ---- layout ---- */
@@ -102,7 +101,7 @@ int inflight_region_new(struct inflight_region **out, int fd,
 	    !stride_in(where->mmap_size, nr, where->queue_size, packed) ||
 	    !is_aligned(where->mmap_offset, WORD))
 		return -EINVAL;
-	r = calloc(1, sizeof(*r) + nr * sizeof(r->started[0]));
+	r = calloc(1, sizeof(*r));
 	if (!r)
 		return -ENOMEM;
 	err = mapping_open(&r->mapping, fd, where->mmap_offset,
@@ -150,26 +149,19 @@ void inflight_region_facts(const struct inflight_region *r,
 	};
 }
 
-int inflight_region_part(const struct inflight_region *r, unsigned index,
-			 bool packed, struct inflight_part *p)
+struct inflight_part inflight_region_part(const struct inflight_region *r,
+					  unsigned index, bool packed)
 {
 	uint64_t stride =
 		stride_in(r->size, r->nr_queues, r->queue_size, packed);
 
 	if (index >= r->nr_queues || !stride)
-		return -EINVAL;
-	*p = (struct inflight_part){
+		return (struct inflight_part){0};
+	return (struct inflight_part){
 		.host = r->mapping.host + index * stride,
 		.nr_desc = r->queue_size,
 		.guard = r->mapping.guard,
-		.resume = !r->own && !r->started[index],
 	};
-	return 0;
-}
-
-void inflight_region_started(struct inflight_region *r, unsigned index)
-{
-	r->started[index] = true;
 }
 
 /* ---- one queue's part ---- */

@@ -52,8 +52,7 @@ int inflight_make(unsigned nr_queues, unsigned queue_size, bool packed,
  * Map the region that @where describes, in @fd, which becomes the region's;
  * left to the caller on failure: -EINVAL (no queue, no size, too small for
  * them, misaligned, beyond the file), -EMEDIUMTYPE (no memory file, and @files
- * does not allow it), -ENOMEM or -errno of mmap.  With @own its parts are not
- * resumed.  The caller knows that @where names at most 32768 descriptors.
+ * does not allow it), -ENOMEM or -errno of mmap.  @own is for the facts.
  *
  * Home only, as all about regions.
  */
@@ -77,21 +76,18 @@ void inflight_region_facts(const struct inflight_region *r,
 
 /* One queue's part. */
 struct inflight_part {
-	void *host;
+	void *host;	  /* NULL: there is none, and no ring starts with it */
 	unsigned nr_desc; /* entries that it has room for */
 	const struct guard *guard;
 	bool resume; /* go on with what is in it */
 };
 
 /*
- * Find the part of queue @index.  Returns 0, or -EINVAL when the region has
- * none, or is too small for rings of this format.
+ * The part of queue @index, which is not to be resumed; its host is NULL when
+ * the region has none, or is too small for rings of this format.
  */
-int inflight_region_part(const struct inflight_region *r, unsigned index,
-			 bool packed, struct inflight_part *p);
-
-/* The queue was started: its part will not be resumed once more. */
-void inflight_region_started(struct inflight_region *r, unsigned index);
+struct inflight_part inflight_region_part(const struct inflight_region *r,
+					  unsigned index, bool packed);
 
 /* ---- one queue's part, while its ring runs ---- */
 
@@ -120,6 +116,7 @@ struct inflight_link {
 struct inflight {
 	/* constant while the ring runs */
 	unsigned size;
+	bool is_resumed;
 	const struct guard *guard;
 	union {
 		struct vhost_user_inflight_split *split;
@@ -188,7 +185,7 @@ static inline void inflight_untake_found(struct inflight *f)
 /* Was the memory taken away?  Any thread. */
 static inline bool inflight_is_gone(const struct inflight *f)
 {
-	return guard_is_gone(f->guard);
+	return f->guard && guard_is_gone(f->guard);
 }
 
 /* ---- what follows is for the two formats ---- */

@@ -223,6 +223,11 @@ static int walk_chain(struct inflight *f, struct copy *c, unsigned first,
 			.id = e->id,
 			.flags = e->flags,
 		};
+		if (!(e->flags & VRING_DESC_F_NEXT) != (i + 1 == head->num))
+			return inflight_refuse(f,
+					       "in-flight region has a chain "
+					       "that ends in entry %u",
+					       at);
 		at = e->next;
 	}
 	if (!head->num || e != &c->desc[head->last % f->size] ||
@@ -339,6 +344,7 @@ static int resume(struct inflight *f, unsigned nr_desc,
 		err = recover(f, &c, ring);
 	}
 	free_copy(&c);
+	f->is_resumed = !err;
 	return err ? err : 1;
 }
 
@@ -351,6 +357,9 @@ int inflight_packed_start(struct inflight *f, const struct inflight_part *p,
 
 	f->guard = p->guard;
 	f->packed = p->host;
+	if (!p->host)
+		return inflight_refuse(f, "in-flight region has no part for "
+					  "this queue");
 	if (f->size > p->nr_desc)
 		return inflight_refuse(f,
 				       "ring of %u, the in-flight region is "

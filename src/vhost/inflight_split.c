@@ -181,6 +181,7 @@ static int resume(struct inflight *f, unsigned nr_desc, uint16_t used,
 		init_part(f, nr_desc, used);
 		return 0;
 	}
+	f->is_resumed = !err;
 	return err ? err : 1;
 }
 
@@ -189,6 +190,9 @@ int inflight_split_start(struct inflight *f, const struct inflight_part *p,
 {
 	f->guard = p->guard;
 	f->split = p->host;
+	if (!p->host)
+		return inflight_refuse(f, "in-flight region has no part for "
+					  "this queue");
 	if (f->size > p->nr_desc)
 		return inflight_refuse(f,
 				       "ring of %u, the in-flight region is "

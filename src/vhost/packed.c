@@ -8,6 +8,7 @@
 #include "base/crash.h"
 #include "base/util.h"
 #include "vhost/chain.h"
+#include "vhost/inflight_packed.h"
 
 #define SIZE_MAX_PACKED 32768
 
@@ -96,23 +97,48 @@ int packed_locate(struct ring *r, const struct ring_addr *a)
 	return 0;
 }
 
-int packed_restore(struct ring *r, int64_t base)
+/* The buffer's id is in the last descriptor. */
+static const struct inflight_desc *last_desc(const struct inflight *f,
+					     const struct inflight_found *found)
+{
+	return &f->descs[found->first + f->links[found->index].num - 1];
+}
+
+/* What a predecessor took was not given back, so it cannot be taken anew. */
+static void set_found_taken(struct ring *r)
+{
+	const struct inflight *f = &r->inflight;
+
+	ring_set_all_free(r);
+	for (unsigned i = 0; i < f->nr_found; i++)
+		ring_set_taken(r, last_desc(f, &f->found[i])->id);
+}
+
+int packed_restore(struct ring *r, int64_t base,
+		   const struct inflight_part *part)
 {
 	struct ring_packed *p = &r->packed;
+	struct inflight *f = &r->inflight;
 	struct ring_pos at = unpack_pos(base < 0 ? WRAP_BIT : (uint16_t)base);
+	int ret;
 
 	if (at.idx >= r->size) {
 		ring_refuse(r, "begins at descriptor %u in a ring of %u",
 			    at.idx, r->size);
 		return -EINVAL;
 	}
-	p->avail = at;
-	p->used = at;
-	p->published = at;
-	p->nr_held = 0;
+	ret = inflight_packed_start(f, part, p->desc, at.idx, at.wrap);
+	if (ret < 0) {
+		ring_refuse(r, "%s", f->why);
+		return ret;
+	}
+	p->used = (struct ring_pos){.idx = f->used_idx, .wrap = f->used_wrap};
+	p->published = p->used;
+	p->nr_held = r->size - f->nr_free;
+	p->avail = after(r, p->used, p->nr_held);
 	p->nr_pushed = 0;
 	r->why[0] = '\0';
-	ring_set_all_free(r);
+	set_found_taken(r);
 	return 0;
 }
 
@@ -125,6 +151,19 @@ uint32_t packed_base(const struct ring *r)
 bool packed_is_fresh(const struct ring *r)
 {
 	return pack_pos(r->packed.published) == WRAP_BIT;
+}
+
+/* Used ones will overwrite it. */
+static bool note(struct ring *r, const struct desc *d)
+{
+	const struct inflight_desc copy = {
+		.addr = d->addr,
+		.len = d->len,
+		.id = d->id,
+		.flags = d->flags,
+	};
+
+	return inflight_packed_add(&r->inflight, &copy);
 }
 
 /*
@@ -141,12 +180,12 @@ static int walk(struct chain_walk *w)
 	int err;
 
 	do {
-		if (r->packed.nr_held + c->nr_desc == r->size)
+		d = desc_of_packed(&r->packed.desc[at.idx]);
+		if (!note(r, &d))
 			return ring_refuse(r,
 					   "chain is longer than what is free "
 					   "in a ring of %u",
 					   r->size);
-		d = desc_of_packed(&r->packed.desc[at.idx]);
 		err = chain_add(w, &d);
 		if (err)
 			return err;
@@ -163,12 +202,41 @@ static int walk(struct chain_walk *w)
 	return 0;
 }
 
+/* Once more what a predecessor took, wherever its descriptors stood. */
+static int pop_found(struct ring *r, struct chain *c)
+{
+	struct inflight *f = &r->inflight;
+	const struct inflight_found *found = inflight_take_found(f);
+	const struct inflight_desc *d = &f->descs[found->first];
+	const struct inflight_desc *last = last_desc(f, found);
+	struct chain_walk w;
+	int err = 0;
+
+	chain_begin(&w, r, c);
+	c->again = true;
+	c->entry = found->index;
+	c->id = last->id;
+	for (; !err && d <= last; d++)
+		err = chain_add(&w, &(struct desc){.addr = d->addr,
+						   .len = d->len,
+						   .id = d->id,
+						   .flags = d->flags});
+	if (err) {
+		inflight_untake_found(f);
+		return err;
+	}
+	chain_end(&w);
+	return 1;
+}
+
 int packed_pop(struct ring *r, struct chain *c)
 {
 	struct ring_packed *p = &r->packed;
 	struct chain_walk w;
 	int err;
 
+	if (unlikely(inflight_has_found(&r->inflight)))
+		return pop_found(r, c);
 	/*
 	 * The rest of the chain was written before the flags of its first
 	 * descriptor.  Pairs with the driver's write barrier before it stores
@@ -178,6 +246,7 @@ int packed_pop(struct ring *r, struct chain *c)
 			  p->avail.wrap))
 		return 0;
 	chain_begin(&w, r, c);
+	inflight_packed_begin(&r->inflight);
 	err = walk(&w);
 	if (err)
 		return err;
@@ -185,11 +254,17 @@ int packed_pop(struct ring *r, struct chain *c)
 	ring_set_taken(r, c->id);
 	p->avail = after(r, p->avail, c->nr_desc);
 	p->nr_held += c->nr_desc;
+	c->entry = inflight_packed_commit(&r->inflight);
 	return 1;
 }
 
 void packed_unpop(struct ring *r, const struct chain *c)
 {
+	if (c->again) {
+		inflight_untake_found(&r->inflight);
+		return;
+	}
+	inflight_packed_untake(&r->inflight, c->entry);
 	ring_set_free(r, c->id);
 	r->packed.avail = before(r, r->packed.avail, c->nr_desc);
 	r->packed.nr_held -= c->nr_desc;
@@ -217,6 +292,7 @@ void packed_push(struct ring *r, const struct chain *c, uint32_t len)
 	p->nr_pushed += c->nr_desc;
 	p->nr_held -= c->nr_desc;
 	ring_set_free(r, c->id);
+	inflight_packed_used(&r->inflight, c->entry);
 }
 
 /* Has the place that the driver waits for come among the last @nr? */
@@ -255,6 +331,7 @@ bool packed_publish(struct ring *r)
 	if (!nr)
 		return false;
 	CRASH_POINT(PUBLISH_BEFORE);
+	inflight_packed_publish(&r->inflight, p->used.idx, p->used.wrap);
 	/*
 	 * The other used descriptors and the data come before these flags.
 	 * Pairs with the driver's read barrier after it loads them.
@@ -266,6 +343,7 @@ bool packed_publish(struct ring *r)
 	ring_store(&p->desc[p->published.idx].flags, p->first_flags,
 		   memory_order_seq_cst);
 	CRASH_POINT(PUBLISH_SHOWN);
+	inflight_packed_published(&r->inflight);
 	p->published = p->used;
 	p->nr_pushed = 0;
 	return wants_call(r, nr);

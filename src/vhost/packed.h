@@ -39,10 +39,13 @@ int packed_locate(struct ring *r, const struct ring_addr *a);
  * Begin at @base, which is as in SET_VRING_BASE: bits 0 to 14 are the next
  * descriptor to take, bit 15 is its wrap counter.  What was taken was also
  * given back, so the same is the next one to fill, whatever the bits above say.
- * Negative: at the first one, as a driver begins.  Returns 0, or -EINVAL when
- * the ring has no such descriptor.
+ * Negative: at the first one, as a driver begins.  What is in flight is noted
+ * in @part; if that is to be resumed it decides where to begin, and what it has
+ * is popped first.  Returns 0, -EINVAL when the ring has no such descriptor, or
+ * what inflight_packed_start() failed with; why is in @r->why.
  */
-int packed_restore(struct ring *r, int64_t base);
+int packed_restore(struct ring *r, int64_t base,
+		   const struct inflight_part *part);
 
 /*
  * Where the ring would go on: bits 0 to 15 as for packed_restore(), 16 to 31

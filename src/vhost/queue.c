@@ -107,6 +107,8 @@ static void check_memory(struct queue *q)
 	q->faults = faults;
 	if (memmap_is_gone(q->use->map))
 		set_broken(q, "guest memory was taken away");
+	else if (inflight_is_gone(&q->ring.inflight))
+		set_broken(q, "the in-flight region was taken away");
 }
 
 /* ---- taking requests ---- */
@@ -116,10 +118,20 @@ static void look(struct queue *q)
 	worker_add(q->worker, TURN_READY, &q->ready);
 }
 
+/*
+ * Requests that a predecessor took and did not answer are as good as taken: a
+ * drain, which answers all that was, has them run before it is over.
+ */
+static bool has_found(const struct queue *q)
+{
+	return !q->is_broken && inflight_has_found(&q->ring.inflight);
+}
+
 static bool can_take(const struct queue *q)
 {
-	return q->is_enabled && !q->is_draining && !q->is_broken &&
-	       !gate_is_waiting(&q->waiter);
+	if (q->is_broken || gate_is_waiting(&q->waiter))
+		return false;
+	return q->is_draining ? has_found(q) : q->is_enabled;
 }
 
 static void send_call(struct queue *q)
@@ -237,6 +249,9 @@ static void run_ready(struct turn_item *item)
 	else if (got > 0 || ring_arm(&q->ring))
 		look(q);
 	check_memory(q);
+	/* It may be over without an answer. */
+	if (q->is_draining)
+		worker_add(q->worker, TURN_END, &q->end);
 }
 
 /* ---- limits ---- */
@@ -269,7 +284,8 @@ static void stop_waiting(struct queue *q)
 bool queue_admit(struct queue *q, struct chain *c, enum limits_kind kind,
 		 uint64_t bytes)
 {
-	if (!q->user.gate ||
+	/* A drain is not held up. */
+	if (!q->user.gate || q->is_draining ||
 	    gate_admit(q->user.gate, &q->waiter, kind, bytes))
 		return true;
 	ring_unpop(&q->ring, c);
@@ -353,8 +369,7 @@ void queue_copied(struct queue *q, uint64_t bytes)
 static void free_slots(struct queue *q)
 {
 	slots_fini(&q->slots);
-	free(q->ring.taken);
-	q->ring.taken = NULL;
+	ring_fini(&q->ring);
 }
 
 /* On the home: the queue is idle again. */
@@ -400,7 +415,7 @@ static void stop_call(struct queue *q, struct call **c)
  */
 static void try_to_finish(struct queue *q)
 {
-	if (q->in_flight)
+	if (q->in_flight || has_found(q))
 		return;
 	if (!q->has_waited &&
 	    (call_is_busy(q->call) || call_is_busy(q->err))) {
@@ -442,6 +457,8 @@ static void deliver_drain(struct mail *m)
 	stop_waiting(q);
 	unwatch_kick(q);
 	list_del(&q->ready.link);
+	if (has_found(q))
+		look(q);
 	worker_add(q->worker, TURN_END, &q->end);
 }
 
@@ -501,11 +518,27 @@ static int prepare(struct queue *q, struct memmap *map,
 	q->use = memmap_use_new(map);
 	/* One for each head that can be in flight, and one to pop into. */
 	err = slots_init(&q->slots, setup->size + 1, q->user.room);
-	q->ring.taken = calloc(setup->size / 64 + 1, sizeof(uint64_t));
-	if (!q->use || err || !q->ring.taken)
+	if (!q->use || err || ring_init(&q->ring))
 		return -ENOMEM;
-	err = ring_restore(&q->ring, setup->base);
-	return err ? keep_why(q, err) : 0;
+	err = ring_restore(&q->ring, setup->base, &setup->inflight);
+	if (err)
+		return keep_why(q, err);
+	if (inflight_is_gone(&q->ring.inflight)) {
+		snprintf(q->home_why, sizeof(q->home_why),
+			 "the in-flight region was taken away");
+		return -EFAULT;
+	}
+	return 0;
+}
+
+static void say_found(const struct queue *q)
+{
+	unsigned nr = q->ring.inflight.nr_found;
+
+	if (nr)
+		log_event(LOG_REQUESTS_FOUND, q->tag,
+			  "requests found in flight are run again requests=%u",
+			  nr);
 }
 
 /* The descriptors stay the caller's. */
@@ -529,7 +562,8 @@ static void begin(struct queue *q, const struct queue_setup *setup)
 	q->is_draining = false;
 	q->is_broken = false;
 	q->is_lost = false;
-	q->is_resumed = !ring_is_fresh(&q->ring);
+	q->is_resumed =
+		q->ring.inflight.is_resumed || !ring_is_fresh(&q->ring);
 	q->has_waited = false;
 	q->in_flight = 0;
 	q->copied = 0;
@@ -558,6 +592,7 @@ int queue_start(struct queue *q, struct worker *w, struct memmap *map,
 	name_call(q, q->call, &q->user.counters->calls);
 	name_call(q, q->err, NULL);
 	begin(q, setup);
+	say_found(q);
 	q->worker = w;
 	worker_post(w, &q->start_mail);
 	return 0;
@@ -775,7 +810,8 @@ void queue_facts(const struct queue *q, struct queue_facts *f)
 	f->has_kick = q->kick.fd >= 0;
 	f->has_call = q->call;
 	f->worker = worker_id(q->worker);
-	f->in_flight = q->in_flight;
+	f->in_flight = q->in_flight + q->ring.inflight.nr_found -
+		       q->ring.inflight.next_found;
 	f->throttled = gate_is_waiting(&q->waiter);
 	f->broken = q->is_broken;
 	memcpy(f->why, q->why, sizeof(f->why));

@@ -75,6 +75,7 @@ struct queue_setup {
 	bool event_idx;
 	bool indirect;
 	bool enabled;
+	struct inflight_part inflight; /* stays until the queue is idle */
 	int kick;
 	int call;
 	int err;
@@ -154,7 +155,7 @@ struct queue_facts {
 	bool has_kick;		/* or is looked at all the time */
 	bool has_call;
 	unsigned worker;	/* id */
-	unsigned in_flight;
+	unsigned in_flight;	/* also of a predecessor, to be run again */
 	bool throttled;		/* waits for the limits */
 	bool broken;
 	char why[96];

@@ -11,6 +11,7 @@
 #include <sys/uio.h>
 
 #include "base/util.h"
+#include "vhost/inflight.h"
 #include "vhost/memmap.h"
 
 /* Descriptors that a chain may have altogether; Windows makes 515. */
@@ -53,6 +54,7 @@ struct chain {
 	/* the ring's */
 	uint16_t id;		/* split: head; packed: buffer id */
 	uint16_t nr_desc;	/* ring entries that the chain takes up */
+	uint16_t entry;		/* packed: in the record of what is in flight */
 
 	/* the queue's: space in iov, and a larger array should that not do */
 	unsigned max_iov;
@@ -110,10 +112,18 @@ struct ring {
 		struct ring_packed packed;
 	};
 	uint64_t *taken;	/* bitmap of heads, or ids, in flight */
+	struct inflight inflight;
 
 	/* of the last -EPROTO: what the driver did, for the log */
 	char why[96];
 };
+
+/*
+ * Make what a ring of @r->size and @r->is_packed needs.  Returns 0 or -ENOMEM.
+ * ring_fini() accepts half of it, zeroes and a second call.  The owner only.
+ */
+int ring_init(struct ring *r);
+void ring_fini(struct ring *r);
 
 /* Note what the driver did wrong, and return -EPROTO.  The owner only. */
 __attribute__((format(printf, 2, 3))) int ring_refuse(struct ring *r,

@@ -15,9 +15,11 @@ static inline int ring_locate(struct ring *r, const struct ring_addr *a)
 	return r->is_packed ? packed_locate(r, a) : split_locate(r, a);
 }
 
-static inline int ring_restore(struct ring *r, int64_t base)
+static inline int ring_restore(struct ring *r, int64_t base,
+			       const struct inflight_part *part)
 {
-	return r->is_packed ? packed_restore(r, base) : split_restore(r, base);
+	return r->is_packed ? packed_restore(r, base, part)
+			    : split_restore(r, base, part);
 }
 
 static inline uint32_t ring_base(const struct ring *r)
@@ -72,7 +74,8 @@ static inline void ring_disarm(struct ring *r)
 
 static inline bool ring_has_work(const struct ring *r)
 {
-	return r->is_packed ? packed_has_work(r) : split_has_work(r);
+	return inflight_has_found(&r->inflight) ||
+	       (r->is_packed ? packed_has_work(r) : split_has_work(r));
 }
 
 static inline unsigned ring_pending(const struct ring *r)

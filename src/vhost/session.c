@@ -115,6 +115,7 @@ void session_free(struct session *s)
 		session_keep_fd(&q->err, -1);
 		queue_free(q->queue);
 	}
+	inflight_region_free(s->inflight);
 	if (s->map) {
 		memmap_on_gone(s->map, NULL, NULL);
 		memmap_put(s->map);
@@ -141,6 +142,8 @@ static void end_when_idle(struct session *s)
 
 	if (s->nr_draining)
 		return;
+	inflight_region_free(s->inflight);
+	s->inflight = NULL;
 	if (map) {
 		/* The call may come back here with the map gone. */
 		s->map = NULL;
@@ -341,6 +344,36 @@ bool session_config_changed(struct session *s)
 	return !s->closing && can_tell(s);
 }
 
+/* ---- requests in flight ---- */
+
+void session_set_inflight(struct session *s, struct inflight_region *r,
+			  const struct vhost_user_inflight *where)
+{
+	inflight_region_free(s->inflight);
+	s->inflight = r;
+	state_set_inflight(s->state, where);
+}
+
+/* Where the front-end brought none; it has room for rings of both formats. */
+static int make_own_inflight(struct session *s)
+{
+	struct vhost_user_inflight where = {
+		.num_queues = (uint16_t)s->p.nr_queues,
+		.queue_size = (uint16_t)s->p.max_queue_size,
+	};
+	int fd = inflight_make(where.num_queues, where.queue_size, true,
+			       &where.mmap_size);
+	int err;
+
+	if (fd < 0)
+		return fd;
+	err = inflight_region_new(&s->inflight, fd, &where, true, MAPPING_SHMEM,
+				  true);
+	if (err)
+		offload_close(fd);
+	return err;
+}
+
 /* ---- queues: ready, lent, stopped ---- */
 
 /* All but memory is there. */
@@ -453,6 +486,13 @@ static int lend(struct session *s, struct session_queue *q, struct worker *w,
 	int err = make_queue(s, q);
 
 	setup.kick = q->kick;
+	if (!err && !s->inflight)
+		err = make_own_inflight(s);
+	if (!err) {
+		setup.inflight = inflight_region_part(s->inflight, q->index,
+						      setup.packed);
+		setup.inflight.resume = resumes;
+	}
 	if (!err)
 		err = session_copy_fd(q->call, &setup.call);
 	if (!err)
@@ -661,6 +701,13 @@ void session_facts(const struct session *s, struct session_facts *f)
 		.nr_queues = s->p.nr_queues,
 		.closing = s->closing,
 	};
+	if (s->inflight) {
+		struct inflight_region_facts facts;
+
+		inflight_region_facts(s->inflight, &facts);
+		f->has_inflight = true;
+		f->own_inflight = facts.own;
+	}
 	if (s->map) {
 		f->nr_regions = memmap_nr_regions(s->map);
 		f->memory_bytes = memmap_bytes(s->map);

@@ -169,6 +169,8 @@ struct session_facts {
 	unsigned nr_waiting; /* ready, not started */
 	unsigned nr_lent;
 	bool closing;
+	bool has_inflight; /* a region for requests in flight */
+	bool own_inflight; /* which is our own, not the front-end's */
 };
 
 /*
@@ -224,6 +226,7 @@ struct session {
 	bool closing;
 	bool said_started;
 	bool said_no_memory;
+	struct inflight_region *inflight; /* NULL: none was needed yet */
 	struct memmap *map;
 	unsigned nr_maps; /* not gone yet, the current one included */
 	unsigned nr_draining;
@@ -294,6 +297,14 @@ void session_reset(struct session *s);
  */
 int session_change(struct session *s, unsigned index,
 		   const struct queue_change *change);
+
+/*
+ * Note requests in flight in @r from now on, the region of the front-end that
+ * @where describes, and go on with what is in it.  No queue is lent.  Home
+ * only.
+ */
+void session_set_inflight(struct session *s, struct inflight_region *r,
+			  const struct vhost_user_inflight *where);
 
 /*
  * Count a memmap that was just made, so that the session lives until it is

@@ -8,6 +8,7 @@
 #include "base/crash.h"
 #include "base/util.h"
 #include "vhost/chain.h"
+#include "vhost/inflight_split.h"
 
 #define SIZE_MAX_SPLIT 32768
 
@@ -71,22 +72,42 @@ int split_locate(struct ring *r, const struct ring_addr *a)
 	return 0;
 }
 
-int split_restore(struct ring *r, int64_t base)
+/* What a predecessor took was not given back, so it cannot be taken anew. */
+static void set_found_taken(struct ring *r)
+{
+	const struct inflight *f = &r->inflight;
+
+	ring_set_all_free(r);
+	for (unsigned i = 0; i < f->nr_found; i++)
+		ring_set_taken(r, f->found[i].index);
+}
+
+int split_restore(struct ring *r, int64_t base,
+		  const struct inflight_part *part)
 {
 	/* Whoever served the ring before us announced what he had used. */
 	uint16_t used = ring_load(&r->split.used->idx, memory_order_acquire);
+	uint16_t avail = ring_load(&r->split.avail->idx, memory_order_acquire);
+	int ret;
 
 	if (base > UINT16_MAX) {
 		ring_refuse(r, "0x%llx is no index into a split ring",
 			    (unsigned long long)base);
 		return -EINVAL;
 	}
+	ret = inflight_split_start(&r->inflight, part, used, avail);
+	if (ret < 0) {
+		ring_refuse(r, "%s", r->inflight.why);
+		return ret;
+	}
 	r->split.last_used = used;
 	r->split.published = used;
 	r->split.last_avail = base < 0 ? used : base;
+	if (ret)
+		r->split.last_avail = used + r->inflight.nr_found;
 	r->split.seen_avail = r->split.last_avail;
 	r->why[0] = '\0';
-	ring_set_all_free(r);
+	set_found_taken(r);
 	return 0;
 }
 
@@ -146,10 +167,38 @@ static int look(struct ring *r)
 			   idx, r->split.last_avail, r->size);
 }
 
+static int take(struct ring *r, struct chain *c, unsigned head)
+{
+	struct chain_walk w;
+	int err;
+
+	chain_begin(&w, r, c);
+	c->id = head;
+	err = walk(&w, head);
+	if (!err)
+		chain_end(&w);
+	return err;
+}
+
+/* Once more what a predecessor took. */
+static int pop_found(struct ring *r, struct chain *c)
+{
+	struct inflight *f = &r->inflight;
+	int err = take(r, c, inflight_take_found(f)->index);
+
+	c->again = true;
+	if (err)
+		inflight_untake_found(f);
+	return err ? err : 1;
+}
+
 int split_pop(struct ring *r, struct chain *c)
 {
-	int n = look(r);
+	int n;
 
+	if (unlikely(inflight_has_found(&r->inflight)))
+		return pop_found(r, c);
+	n = look(r);
 	if (n <= 0)
 		return n;
 
@@ -162,23 +211,24 @@ int split_pop(struct ring *r, struct chain *c)
 	if (ring_is_taken(r, head))
 		return ring_refuse(r, "head %u is in flight already", head);
 
-	struct chain_walk w;
-
-	chain_begin(&w, r, c);
-	c->id = head;
-	n = walk(&w, head);
+	n = take(r, c, head);
 	if (n)
 		return n;
-	chain_end(&w);
 	ring_set_taken(r, head);
 	r->split.last_avail++;
+	inflight_split_take(&r->inflight, head);
 	return 1;
 }
 
 void split_unpop(struct ring *r, const struct chain *c)
 {
+	if (c->again) {
+		inflight_untake_found(&r->inflight);
+		return;
+	}
 	ring_set_free(r, c->id);
 	r->split.last_avail--;
+	inflight_split_untake(&r->inflight, c->id);
 }
 
 void split_push(struct ring *r, const struct chain *c, uint32_t len)
@@ -188,7 +238,7 @@ void split_push(struct ring *r, const struct chain *c, uint32_t len)
 
 	e->id = htole32(c->id);
 	e->len = htole32(len);
-	ring_set_free(r, c->id);
+	inflight_split_used(&r->inflight, c->id);
 }
 
 /* Does the driver want a call for used entries @old to @new? */
@@ -200,6 +250,15 @@ static bool wants_call(const struct ring *r, uint16_t old, uint16_t new)
 					new, old);
 	return !(ring_load(&r->split.avail->flags, memory_order_seq_cst) &
 		 VRING_AVAIL_F_NO_INTERRUPT);
+}
+
+/* Only now the driver may make their heads available again. */
+static void set_batch_free(struct ring *r)
+{
+	const struct inflight *f = &r->inflight;
+
+	for (unsigned i = 0; i < f->nr_batch; i++)
+		ring_set_free(r, f->batch[i]);
 }
 
 bool split_publish(struct ring *r)
@@ -221,6 +280,8 @@ bool split_publish(struct ring *r)
 	 */
 	ring_store(&r->split.used->idx, new, memory_order_seq_cst);
 	CRASH_POINT(PUBLISH_SHOWN);
+	set_batch_free(r);
+	inflight_split_published(&r->inflight, new);
 	r->split.published = new;
 	return wants_call(r, old, new);
 }

@@ -14,10 +14,13 @@ int split_locate(struct ring *r, const struct ring_addr *a);
 
 /*
  * Begin at available entry @base; with @base negative at the used index, as
- * for a front-end that never said.  Returns 0, or -EINVAL when that is no
- * index of 16 bits.
+ * for a front-end that never said.  What is in flight is noted in @part; if
+ * that is to be resumed it decides where to begin, and what it has is popped
+ * first.  Returns 0, -EINVAL when @base is no index of 16 bits, or what
+ * inflight_split_start() failed with; why is in @r->why.
  */
-int split_restore(struct ring *r, int64_t base);
+int split_restore(struct ring *r, int64_t base,
+		  const struct inflight_part *part);
 
 /* Where the ring would go on: the next available entry. */
 uint32_t split_base(const struct ring *r);
@@ -32,7 +35,10 @@ bool split_is_fresh(const struct ring *r);
  */
 int split_pop(struct ring *r, struct chain *c);
 
-/* Undo the last split_pop(), which gave @c: it will be popped once more. */
+/*
+ * Undo the last split_pop(), which gave @c: it will be popped once more, and
+ * before anything else.
+ */
 void split_unpop(struct ring *r, const struct chain *c);
 
 /*

@@ -45,7 +45,7 @@ static const uint32_t units[] = { 1, 16, 4096, 1u << 16, UINT32_MAX };
 
 static struct ringmem rm;
 static struct ring r;
-static uint64_t taken[2]; /* 128 heads */
+static _Alignas(8) unsigned char part[16 + 16 * 128]; /* in flight */
 static struct iovec spare[RING_CHAIN_MAX];
 static struct iovec own[OWN_IOV];
 static struct chain held[MAX_HELD];
@@ -199,11 +199,16 @@ int fuzz_split(const uint8_t *data, size_t size)
 		rm_init(&rm, false, 1);
 	rm_place(&rm, false, 1u << (flags & SIZE_BITS));
 	memset(rm_at(&rm, RM_D), 0, RM_DATA_SIZE);
-	r = (struct ring){ .size = rm.size, .map = rm.map, .taken = taken,
+	ring_fini(&r);
+	r = (struct ring){ .size = rm.size, .map = rm.map,
 			   .event_idx = flags & EVENT_IDX,
 			   .indirect = !(flags & NO_INDIRECT) };
+	expect(!ring_init(&r));
 	expect(!split_locate(&r, &rm.addr));
-	split_restore(&r, 0);
+	expect(!split_restore(&r, 0, &(struct inflight_part){
+					     .host = part,
+					     .nr_desc = rm.size,
+				     }));
 	fill(data, size, flags);
 	serve(flags);
 	return 0;

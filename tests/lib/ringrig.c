@@ -41,6 +41,7 @@ void rr_fini(void)
 		fprintf(stderr, "this was in a ring of this kind: %s\n",
 			kind->name);
 	cr_assert_eq(ringrig.spare[RING_CHAIN_MAX].iov_len, 0x5a5a);
+	ring_fini(r);
 	rm_fini(rm);
 }
 
@@ -81,15 +82,38 @@ void rr_start_again(unsigned size)
 	rr_start_at(size, kind->packed ? 0x8000 : 0);
 }
 
+static int start(unsigned size, int64_t base, bool resume)
+{
+	const struct inflight_part part = {
+		.host = ringrig.part,
+		.nr_desc = size,
+		.resume = resume,
+	};
+
+	ring_fini(r);
+	*r = (struct ring){ .size = size, .is_packed = kind->packed,
+			    .event_idx = kind->event_idx, .indirect = true,
+			    .map = rm->map };
+	cr_assert_eq(ring_init(r), 0);
+	cr_assert_eq(ring_locate(r, &rm->addr), 0, "%s", r->why);
+	return ring_restore(r, base, &part);
+}
+
 void rr_start_at(unsigned size, uint16_t base)
 {
 	rm_place(rm, kind->packed, size);
 	rm_begin(rm, base);
-	*r = (struct ring){ .size = size, .is_packed = kind->packed,
-			    .event_idx = kind->event_idx, .indirect = true,
-			    .map = rm->map, .taken = ringrig.taken };
-	cr_assert_eq(ring_locate(r, &rm->addr), 0, "%s", r->why);
-	cr_assert_eq(ring_restore(r, base), 0, "%s", r->why);
+	cr_assert_eq(start(size, base, false), 0, "%s", r->why);
+}
+
+int rr_restart(int64_t base)
+{
+	return start(r->size, base, false);
+}
+
+int rr_resume(void)
+{
+	return start(r->size, -1, true);
 }
 
 const struct rr_kind *rr_kind(void)

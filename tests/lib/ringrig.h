@@ -16,7 +16,8 @@ struct ringrig {
 	struct chain chain; /* popped last */
 	struct iovec own[RR_MAX_IOV];
 	struct iovec spare[RING_CHAIN_MAX + 1];
-	uint64_t taken[32768 / RING_WORD_BITS];
+	/* where it notes what is in flight */
+	_Alignas(8) unsigned char part[32 + 32 * 32768];
 };
 
 extern struct ringrig ringrig;
@@ -56,6 +57,13 @@ void rr_each_packed(void (*body)(void));
 void rr_start(const struct rr_kind *kind, unsigned size);
 void rr_start_again(unsigned size);
 void rr_start_at(unsigned size, uint16_t base);
+
+/*
+ * The ring is begun at @base, as it is, with nothing in flight; or a successor
+ * goes on with it and what is in flight.  Return what ring_restore() does.
+ */
+int rr_restart(int64_t base);
+int rr_resume(void);
 
 /* The kind of the ring; whether such a ring can have so many entries. */
 const struct rr_kind *rr_kind(void);

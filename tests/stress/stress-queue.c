@@ -27,6 +27,7 @@ struct guest {
 	int kick;
 	int call;
 	unsigned base;	/* used index at the start of the round */
+	_Alignas(8) unsigned char part[16 + 16 * SIZE]; /* in flight */
 
 	/* home only */
 	struct queue *queue;
@@ -93,6 +94,7 @@ static void start(struct mail *m)
 		.base = queue_base(g->queue),
 		.event_idx = (g - guests) & 1,
 		.enabled = true,
+		.inflight = { .host = g->part, .nr_desc = SIZE },
 		.kick = dup(g->kick),
 		.call = dup(g->call),
 		.err = -1,

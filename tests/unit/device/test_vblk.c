@@ -569,11 +569,13 @@ static void request_again(void *ctx, struct queue *q, struct chain *c)
 
 static void lend_found(void *arg)
 {
+	static _Alignas(8) unsigned char part[16 + 16 * 16];
 	const struct queue_setup setup = {
 		.size = 16,
 		.addr = found.rm.addr,
 		.base = 0,
 		.enabled = true,
+		.inflight = { .host = part, .nr_desc = 16 },
 		.kick = -1,
 		.call = -1,
 		.err = -1,

@@ -295,6 +295,7 @@ static void lay_out(void)
 	memset(ring, 0, sizeof(ring));
 	lay_out_head(4, 4, 1, 0, 1, 0);
 	lay_out_chain(3, 0, 2, 4, 21);
+	put16(FLAGS(3), F_NEXT);
 	put16(NEXT(3), 0);
 	put16(NEXT(0), 4);
 	lay_out_chain(2, 2, 1, 1, 20);
@@ -487,9 +488,11 @@ static const struct damage {
 	{ "a chain leads to a chain", NEXT(3), 2, "entry 2 twice" },
 	{ "a chain loops", NEXT(3), 3, "entry 3 twice" },
 	{ "a chain of none", NUM(3), 0, "chain of 0 in entry 3" },
-	{ "a short chain", NUM(3), 1, "chain of 1 in entry 3" },
-	{ "a long chain", NUM(3), 3, "twice" },
-	{ "a very long chain", NUM(3), 65535, "twice" },
+	{ "a short chain", NUM(3), 1, "chain that ends in entry 3" },
+	{ "a long chain", NUM(3), 3, "chain that ends in entry 0" },
+	{ "a very long chain", NUM(3), 65535, "chain that ends in entry 0" },
+	{ "a chain that goes on", FLAGS(0), F_NEXT, "that ends in entry 0" },
+	{ "a chain that ends", FLAGS(3), 0, "that ends in entry 3" },
 	{ "another last", LAST(3), 3, "chain of 2 in entry 3" },
 	{ "last beyond", LAST(3), 5, "chain of 2 in entry 3" },
 	{ "last far beyond", LAST(3), 65535, "chain of 2 in entry 3" },

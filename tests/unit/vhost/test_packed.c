@@ -424,7 +424,7 @@ PACKED_TEST(begins_at_the_first_place_when_nobody_told)
 {
 	rr_start_at(4, 2);
 	cr_assert_not(packed_is_fresh(r));
-	cr_assert_eq(packed_restore(r, -1), 0);
+	cr_assert_eq(rr_restart(-1), 0);
 	cr_assert(packed_is_fresh(r));
 	cr_assert_eq(packed_base(r), WRAP | WRAP << 16);
 }
@@ -451,7 +451,7 @@ PACKED_TEST(takes_each_bit_of_a_base)
 {
 	rr_start_again(32768);
 	for (unsigned bit = 0; bit < 16; bit++) {
-		cr_assert_eq(packed_restore(r, 1u << bit), 0);
+		cr_assert_eq(rr_restart(1u << bit), 0);
 		cr_assert_eq(packed_base(r), (1u << bit) * 0x10001u);
 	}
 }
@@ -462,7 +462,7 @@ PACKED_TEST(ignores_the_upper_half_of_a_base)
 	static const uint32_t uppers[] = { 0, 1, 0x8002, 0xffff };
 
 	for (unsigned i = 0; i < ARRAY_SIZE(uppers); i++) {
-		cr_assert_eq(packed_restore(r, uppers[i] << 16 | 3), 0);
+		cr_assert_eq(rr_restart(uppers[i] << 16 | 3), 0);
 		cr_assert_eq(packed_base(r), 0x30003);
 	}
 }
@@ -475,11 +475,11 @@ PACKED_TEST(refuses_a_base_that_the_ring_does_not_have)
 
 		rr_start_again(sizes[s]);
 		for (unsigned i = 0; i < ARRAY_SIZE(wrong); i++) {
-			cr_assert_eq(packed_restore(r, wrong[i]), -EINVAL);
+			cr_assert_eq(rr_restart(wrong[i]), -EINVAL);
 			cr_assert(strstr(r->why, "begins at descriptor"),
 				  "%s", r->why);
 		}
-		cr_assert_eq(packed_restore(r, (sizes[s] - 1) | WRAP), 0);
+		cr_assert_eq(rr_restart((sizes[s] - 1) | WRAP), 0);
 		cr_assert_str_eq(r->why, "");
 	}
 }

@@ -34,6 +34,7 @@ struct guest {
 	uint16_t first;		/* answers when it began */
 	struct queue *q;
 	struct queue_setup setup;
+	_Alignas(8) unsigned char part[32 + 32 * SIZE]; /* in flight */
 	struct queue_user user;
 	struct counters counters;
 	int kick, call, err;	/* the VMM's copies */
@@ -152,6 +153,7 @@ static void setup_guest(struct guest *g, struct worker *h)
 		.packed = packed,
 		.indirect = true,
 		.enabled = true,
+		.inflight = { .host = g->part, .nr_desc = SIZE },
 		.kick = dup(g->kick),
 		.call = dup(g->call),
 		.err = dup(g->err),

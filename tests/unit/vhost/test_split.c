@@ -214,7 +214,7 @@ SPLIT_TEST(begins_at_the_used_index_when_nobody_told)
 	rm->avail->idx = 8;
 	rm->avail->ring[3] = 2;
 	rm_desc(rm, 2, RM_B, 1, 0, 0);
-	cr_assert_eq(split_restore(r, -1), 0);
+	cr_assert_eq(rr_restart(-1), 0);
 	cr_assert_eq(rr_pop(), 1);
 	cr_assert_eq(c->id, 2);
 	cr_assert_eq(rr_pop(), 0);
@@ -225,10 +225,10 @@ SPLIT_TEST(refuses_a_base_that_is_no_index)
 	static const int64_t bases[] = { 65536, 0x80008000, UINT32_MAX };
 
 	for (unsigned i = 0; i < ARRAY_SIZE(bases); i++) {
-		cr_assert_eq(split_restore(r, bases[i]), -EINVAL);
+		cr_assert_eq(rr_restart(bases[i]), -EINVAL);
 		cr_assert(strstr(r->why, "is no index"), "%s", r->why);
 	}
-	cr_assert_eq(split_restore(r, 65535), 0);
+	cr_assert_eq(rr_restart(65535), 0);
 }
 
 /* ---- kicks and calls ---- */
