@@ -38,7 +38,9 @@ static void begin(void)
 	cr_assert_eq(ftruncate(fd, 1 << 20), 0);
 	close(fd);
 	attack.t.config.backend =
-		(struct config_backend){.kind = CONFIG_KIND_FILE, .path = path};
+		(struct config_backend){.kind = CONFIG_KIND_FILE,
+					.path = path,
+					.delay_us = 1000};
 	attack_begin(&attack);
 }
 
