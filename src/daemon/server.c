@@ -277,6 +277,11 @@ static void count_session(struct server *s)
 	s->last_pid = f.pid;
 }
 
+static const char *remedy(int err)
+{
+	return err == -EMFILE ? "; raise LimitNOFILE of the service" : "";
+}
+
 static void begin_session(struct server *s, int fd)
 {
 	struct session_params p = {
@@ -301,7 +306,8 @@ static void begin_session(struct server *s, int fd)
 	else
 		s->session = NULL;
 	if (ret < 0) {
-		log_warn(s->p.tag, "cannot serve a client: %s", strerror(-ret));
+		log_warn(s->p.tag, "cannot serve a client: %s%s",
+			 strerror(-ret), remedy(ret));
 		offload_close(fd);
 		session_free(s->session);
 		s->session = NULL;
@@ -394,7 +400,7 @@ static void pause_over(struct ev_loop *loop, struct ev_timer *w, int revents)
 static void pause_accepting(struct server *s, int err)
 {
 	log_warn(s->p.tag, "cannot accept a client: %s%s", strerror(-err),
-		 err == -EMFILE ? "; raise LimitNOFILE of the service" : "");
+		 remedy(err));
 	ev_io_stop(worker_loop(s->home), &s->accept);
 	restart_timer(s, &s->pause, PAUSE_S);
 }

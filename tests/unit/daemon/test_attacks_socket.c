@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What a hostile VMM writes to its socket. */
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -325,6 +326,31 @@ Test(attacks_socket, descriptors_when_no_more_may_be_open)
 	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &rl), 0);
 	close(highest);
 	attack_check(&attack, "no more descriptors", 1);
+}
+
+/* It can be accepted, but there is none for its state. */
+Test(attacks_socket, a_client_that_takes_the_last_descriptor)
+{
+	struct rlimit rl, low;
+	struct frontend_msg m;
+	int more[64];
+
+	cr_assert_eq(getrlimit(RLIMIT_NOFILE, &rl), 0);
+	low = rl;
+	/* The last of them has no gap below it. */
+	for (unsigned i = 0; i < ARRAY_SIZE(more); i++)
+		more[i] = dup(fds[0]);
+	low.rlim_cur = (rlim_t)more[ARRAY_SIZE(more) - 1] + 3;
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &low), 0);
+	frontend_init(&f);
+	cr_assert_eq(frontend_connect(&f, attack.t.socket), 0);
+	cr_assert_eq(frontend_recv(&f, f.fd, &m), -ECONNRESET);
+	frontend_close(&f);
+	attack_check(&attack, "no more descriptors", 0);
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &rl), 0);
+	for (unsigned i = 0; i < ARRAY_SIZE(more); i++)
+		close(more[i]);
+	attack_connect(&attack, &f);
 }
 
 Test(attacks_socket, rings_that_do_not_exist)
