@@ -175,10 +175,10 @@ static void quiet_over(struct ev_loop *loop, struct ev_timer *w, int revents)
 		    requests_of(&s->then) + s->then.errors +
 			    s->then.unsupported)
 		return;
-	log_info(s->p.tag,
-		 "kicked, but no request was seen seconds=%d: if the disk "
-		 "hangs, add share=on to the VMM's memory backend",
-		 QUIET_S);
+	log_event(LOG_NO_REQUESTS, s->p.tag,
+		  "kicked, but no request was seen seconds=%d: if the disk "
+		  "hangs, add share=on to the VMM's memory backend",
+		  QUIET_S);
 }
 
 static void await_requests(struct server *s)

@@ -184,8 +184,8 @@ static void say_failure(const struct vblk_request *r, int err)
 	if (l->said_us && now - l->said_us < FAILURE_PAUSE_US)
 		return;
 	l->said_us = now;
-	log_err(queue_tag(r->queue), "storage failed op=%s: %s", ops[r->io.op],
-		strerror(-err));
+	log_event(LOG_STORAGE_FAILED, queue_tag(r->queue),
+		  "storage failed op=%s: %s", ops[r->io.op], strerror(-err));
 }
 
 static void io_done(struct io *io, int res)
