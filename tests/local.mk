@@ -148,6 +148,7 @@ unit_tests_SOURCES = \
 	tests/unit/vhost/test_gate.c \
 	tests/unit/vhost/test_guard.c \
 	tests/unit/vhost/test_handlers.c \
+	tests/unit/vhost/test_handlers_inflight.c \
 	tests/unit/vhost/test_handlers_reset.c \
 	tests/unit/vhost/test_inflight.c \
 	tests/unit/vhost/test_inflight_packed.c \

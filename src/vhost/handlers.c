@@ -595,6 +595,89 @@ static int set_vring_enable(struct session *s, struct proto_msg *m)
 	return 0;
 }
 
+/* ---- requests in flight ---- */
+
+static int check_inflight(struct session *s,
+			  const struct vhost_user_inflight *d)
+{
+	if (!d->num_queues || d->num_queues > s->p.nr_queues)
+		return session_refuse(s, -EINVAL,
+				      "%u queues, the target has %u",
+				      d->num_queues, s->p.nr_queues);
+	if (!d->queue_size || d->queue_size > 32768)
+		return session_refuse(s, -EINVAL,
+				      "rings of %u, they have 1 to 32768",
+				      d->queue_size);
+	return 0;
+}
+
+/*
+ * The region is the front-end's from now on, and it may give us another one.
+ * That there is none is said by its size; then it does without, and we note
+ * what is in flight where only we find it.
+ */
+static int get_inflight_fd(struct session *s, struct proto_msg *m)
+{
+	struct vhost_user_inflight *d = &m->p.inflight;
+	int err = check_inflight(s, d);
+
+	if (err)
+		return err;
+	d->mmap_offset = 0;
+	m->reply_size = m->header.size;
+	m->reply_fd = inflight_make(d->num_queues, d->queue_size,
+				    may_be_packed(s), &d->mmap_size);
+	m->has_reply_fd = m->reply_fd >= 0;
+	if (!m->has_reply_fd) {
+		d->mmap_size = 0;
+		log_warn(s->p.tag,
+			 "cannot make memory for requests in flight, so those "
+			 "are lost if vringd dies: %s",
+			 strerrordesc_np(-m->reply_fd));
+	}
+	return 0;
+}
+
+static int refuse_inflight(struct session *s, int err,
+			   const struct vhost_user_inflight *d)
+{
+	const char *what = strerrordesc_np(-err);
+
+	if (err == -EMEDIUMTYPE)
+		what = "is no memory file";
+	if (err == -EINVAL)
+		what = "is too small, misaligned, or beyond the end of its "
+		       "file";
+	return session_refuse(s, err,
+			      "in-flight region size=%llu offset=%llu "
+			      "queues=%u queue-size=%u %s",
+			      (unsigned long long)d->mmap_size,
+			      (unsigned long long)d->mmap_offset, d->num_queues,
+			      d->queue_size, what ? what : "failed");
+}
+
+static int set_inflight_fd(struct session *s, struct proto_msg *m)
+{
+	const struct vhost_user_inflight *d = &m->p.inflight;
+	struct inflight_region *r;
+	int err = check_inflight(s, d);
+
+	if (err)
+		return err;
+	if (is_any_lent(s))
+		return session_refuse(s, -EBUSY,
+				      "while rings run; GET_VRING_BASE must "
+				      "stop them first");
+	err = inflight_region_new(&r, m->fds[0], d, is_packed(s),
+				  s->p.memory_files, false);
+	if (err)
+		return refuse_inflight(s, err, d);
+	take_fd(m, 0);
+	session_set_inflight(s, r, d);
+	session_look_all(s);
+	return 0;
+}
+
 /* ---- config space ---- */
 
 /*
@@ -676,6 +759,8 @@ static handler *const handlers[] = {
 	HANDLER(SET_VRING_ENABLE, set_vring_enable),
 	HANDLER(GET_CONFIG, get_config),
 	HANDLER(SET_CONFIG, set_config),
+	HANDLER(GET_INFLIGHT_FD, get_inflight_fd),
+	HANDLER(SET_INFLIGHT_FD, set_inflight_fd),
 	HANDLER(SET_BACKEND_REQ_FD, set_backend_req_fd),
 	HANDLER(RESET_DEVICE, reset_device),
 	HANDLER(GET_MAX_MEM_SLOTS, get_max_mem_slots),

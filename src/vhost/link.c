@@ -33,6 +33,7 @@ struct link {
 
 	uint32_t out_done; /* of out_len bytes of one reply in out */
 	uint32_t out_len;
+	int out_fd; /* goes with the first of them; -1: none */
 	uint8_t out[PROTO_REPLY_MAX];
 };
 
@@ -85,18 +86,28 @@ end_session(struct link *l, enum session_end how, const char *fmt, ...)
 
 /* ---- replies ---- */
 
+static void keep_out_fd(struct link *l, int fd)
+{
+	if (l->out_fd >= 0)
+		offload_close(l->out_fd);
+	l->out_fd = fd;
+}
+
 static void flush_reply(struct link *l)
 {
 	ssize_t n = unixsock_send(l->fd, l->out + l->out_done,
-				  l->out_len - l->out_done, NULL, 0);
+				  l->out_len - l->out_done, &l->out_fd,
+				  l->out_fd >= 0);
 
 	if (n < 0 && n != -EAGAIN) {
 		end_session(l, SESSION_LEFT, "it does not take its reply: %s",
 			    strerror((int)-n));
 		return;
 	}
-	if (n > 0)
+	if (n > 0) {
 		l->out_done += (uint32_t)n;
+		keep_out_fd(l, -1);
+	}
 	if (l->out_done == l->out_len)
 		l->out_done = l->out_len = 0;
 }
@@ -182,6 +193,7 @@ static void finish_message(struct link *l, int result)
 
 	l->pending = false;
 	close_fds(&l->msg);
+	keep_out_fd(l, l->msg.has_reply_fd ? l->msg.reply_fd : -1);
 	if (l->session->closing)
 		return;
 	if (result < 0)
@@ -348,6 +360,7 @@ static void end_link(struct link *l)
 	assert(l->session->closing);
 	update_watchers(l);
 	close_fds(&l->msg);
+	keep_out_fd(l, -1);
 	offload_close(l->fd);
 	free(l);
 }
@@ -379,6 +392,7 @@ int link_open(struct session *s, int fd)
 	l->home = s->p.home;
 	l->tag = s->p.tag;
 	l->fd = fd;
+	l->out_fd = -1;
 	ev_io_init(&l->reader, on_readable, fd, EV_READ);
 	ev_io_init(&l->writer, on_writable, fd, EV_WRITE);
 	l->reader.data = l;

@@ -76,6 +76,8 @@ struct proto_msg {
 	struct vhost_user_header header;
 	union proto_payload p;
 	uint32_t reply_size; /* of a reply of its own */
+	bool has_reply_fd;   /* which the link closes when it was sent */
+	int reply_fd;
 	int fds[PROTO_MAX_FDS];
 	unsigned nr_fds; /* as sent, may exceed PROTO_MAX_FDS */
 	bool stray_fds;	 /* some came with a later byte */

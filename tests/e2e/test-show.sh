@@ -43,7 +43,7 @@ is file 's["session"]["peer_command"]' vringbench
 is file 's["session"]["peer_uid"]' "$(id -u)"
 is file '{"flush", "version-1"} <= set(s["session"]["feature_names"])' True
 is file 'int(s["session"]["features"], 16) >> 32 & 1' 1
-is file 's["session"]["inflight_region"]' own
+is file 's["session"]["inflight_region"]' front-end
 is file '"config" in s["session"]["protocol_feature_names"]' True
 is file 's["session"]["engine"]["ring"], s["session"]["engine"]["sqpoll"]' \
 	"direct None"

@@ -401,6 +401,7 @@ Test(handlers, offers_what_it_can_do)
 	cr_assert_eq(rig.t.vmm.offered_protocol_features,
 		     1 << VHOST_USER_PROTOCOL_F_MQ |
 			     1 << VHOST_USER_PROTOCOL_F_REPLY_ACK |
+			     1 << VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD |
 			     1 << VHOST_USER_PROTOCOL_F_CONFIG |
 			     1 << VHOST_USER_PROTOCOL_F_BACKEND_REQ |
 			     1 << VHOST_USER_PROTOCOL_F_RESET_DEVICE |
