@@ -204,6 +204,8 @@ libvringd_a_SOURCES = \
 	src/vhost/mapping.h \
 	src/vhost/memmap.c \
 	src/vhost/memmap.h \
+	src/vhost/notify.c \
+	src/vhost/notify.h \
 	src/vhost/packed.c \
 	src/vhost/packed.h \
 	src/vhost/proto.c \

@@ -13,12 +13,10 @@
 #include "base/log.h"
 #include "base/util.h"
 #include "run/offload.h"
-#include "vhost/call.h"
 #include "vhost/guard.h"
+#include "vhost/notify.h"
 #include "vhost/ring_verbs.h"
 #include "vhost/slots.h"
-
-#define POLL_INTERVAL 0.001 /* seconds, for a ring without a kick */
 
 struct queue {
 	/* constant */
@@ -41,10 +39,7 @@ struct queue {
 	struct ring_addr addr;
 	struct slots slots;
 	struct memmap_use *use;
-	struct wake kick;	/* its fd is -1 without one */
-	struct ev_timer poll;	/* then */
-	struct call *call;
-	struct call *err;
+	struct notify notify;
 	struct turn_item ready;
 	struct turn_item end;
 	struct gate_waiter waiter;
@@ -54,7 +49,6 @@ struct queue {
 	bool is_lost;		/* the ring is in no memory that we have */
 	bool is_resumed;	/* nobody knows whether the last call came */
 	bool has_waited;	/* a turn, for the last call to get through */
-	unsigned nr_stopping;	/* calls that are being cancelled */
 	unsigned in_flight;
 	uint64_t copied;	/* bytes, since the ring was looked at */
 	unsigned faults;	/* guard_faults() as last seen */
@@ -92,8 +86,7 @@ static void set_broken(struct queue *q, const char *why)
 	log_event(LOG_QUEUE_BROKEN, q->tag, "broken, guest must reset: %s",
 		  q->why);
 	counters_add(&q->user.counters->broken, 1);
-	if (q->err)
-		call_send(q->err, q->worker);
+	notify_err(&q->notify);
 	worker_post(q->home, &q->broken_mail);
 }
 
@@ -132,12 +125,6 @@ static bool can_take(const struct queue *q)
 	if (q->is_broken || gate_is_waiting(&q->waiter))
 		return false;
 	return q->is_draining ? has_found(q) : q->is_enabled;
-}
-
-static void send_call(struct queue *q)
-{
-	if (q->call)
-		call_send(q->call, q->worker);
 }
 
 /*
@@ -229,7 +216,7 @@ static void run_ready(struct turn_item *item)
 		return;
 	if (q->is_resumed) {
 		q->is_resumed = false;
-		send_call(q);
+		notify_call(&q->notify);
 	}
 
 	spare = worker_iov_get(q->worker);
@@ -295,20 +282,18 @@ bool queue_admit(struct queue *q, struct chain *c, enum limits_kind kind,
 
 /* ---- kicks ---- */
 
-static void fire_kick(struct wake *k)
+static void note_kick(struct notify *n)
 {
-	struct queue *q = container_of(k, struct queue, kick);
+	struct queue *q = container_of(n, struct queue, notify);
 
 	counters_add(&q->user.counters->kicks, 1);
 	look(q);
 }
 
-static void poll_ring(struct ev_loop *loop, struct ev_timer *t, int events)
+static void poll_ring(struct notify *n)
 {
-	struct queue *q = t->data;
+	struct queue *q = container_of(n, struct queue, notify);
 
-	(void)loop;
-	(void)events;
 	if (can_take(q) && ring_has_work(&q->ring))
 		look(q);
 }
@@ -316,30 +301,10 @@ static void poll_ring(struct ev_loop *loop, struct ev_timer *t, int events)
 /* From now on @fd, or a timer with -1, tells when to look. */
 static void watch_kick(struct queue *q, int fd)
 {
-	q->kick.fd = fd;
-	if (fd < 0) {
-		ev_timer_start(worker_loop(q->worker), &q->poll);
-		return;
-	}
+	const char *why = notify_watch(&q->notify, fd);
 
-	int err = worker_watch(q->worker, &q->kick);
-
-	if (!err)
-		return;
-	offload_close(fd);
-	q->kick.fd = -1;
-	set_broken(q, err == -EPERM ? "kick descriptor is a regular file" :
-				      "kick descriptor cannot be waited for");
-}
-
-static void unwatch_kick(struct queue *q)
-{
-	ev_timer_stop(worker_loop(q->worker), &q->poll);
-	if (q->kick.fd >= 0) {
-		worker_unwatch(q->worker, &q->kick);
-		offload_close(q->kick.fd);
-	}
-	q->kick.fd = -1;
+	if (why)
+		set_broken(q, why);
 }
 
 /* ---- answering ---- */
@@ -384,28 +349,11 @@ static void deliver_drained(struct mail *m)
 }
 
 /* A call has been cancelled. */
-static void note_stopped(void *ctx)
+static void note_stopped(struct notify *n)
 {
-	struct queue *q = ctx;
+	struct queue *q = container_of(n, struct queue, notify);
 
-	q->nr_stopping--;
 	worker_add(q->worker, TURN_END, &q->end);
-}
-
-/* Tell a call that was just made, if any, on whose behalf it is. */
-static void name_call(struct queue *q, struct call *c, uint64_t *made)
-{
-	if (!c)
-		return;
-	c->tag = q->tag;
-	c->made = made;
-}
-
-static void stop_call(struct queue *q, struct call **c)
-{
-	if (call_stop(*c, note_stopped, q))
-		q->nr_stopping++;
-	*c = NULL;
 }
 
 /*
@@ -417,15 +365,12 @@ static void try_to_finish(struct queue *q)
 {
 	if (q->in_flight || has_found(q))
 		return;
-	if (!q->has_waited &&
-	    (call_is_busy(q->call) || call_is_busy(q->err))) {
+	if (!q->has_waited && notify_is_busy(&q->notify)) {
 		q->has_waited = true;
 		worker_add(q->worker, TURN_END, &q->end);
 		return;
 	}
-	stop_call(q, &q->call);
-	stop_call(q, &q->err);
-	if (q->nr_stopping)
+	if (!notify_stop(&q->notify))
 		return;
 
 	struct memmap_use *use = q->use;
@@ -443,7 +388,7 @@ static void run_end(struct turn_item *item)
 	struct queue *q = container_of(item, struct queue, end);
 
 	if (!q->is_lost && ring_publish(&q->ring))
-		send_call(q);
+		notify_call(&q->notify);
 	check_memory(q);
 	if (q->is_draining)
 		try_to_finish(q);
@@ -455,7 +400,7 @@ static void deliver_drain(struct mail *m)
 
 	q->is_draining = true;
 	stop_waiting(q);
-	unwatch_kick(q);
+	notify_unwatch(&q->notify);
 	list_del(&q->ready.link);
 	if (has_found(q))
 		look(q);
@@ -483,7 +428,7 @@ static void deliver_start(struct mail *m)
 {
 	struct queue *q = container_of(m, struct queue, start_mail);
 
-	watch_kick(q, q->kick.fd);
+	watch_kick(q, q->notify.kick.fd);
 	/* The kick may have come before there was somebody to see it. */
 	look(q);
 }
@@ -544,10 +489,7 @@ static void say_found(const struct queue *q)
 /* The descriptors stay the caller's. */
 static void undo_prepare(struct queue *q)
 {
-	if (q->call)
-		q->call->fd = -1;
-	call_free(q->call);
-	q->call = NULL;
+	notify_unset(&q->notify);
 	if (q->use)
 		memmap_use_end(q->use);
 	q->use = NULL;
@@ -557,7 +499,6 @@ static void undo_prepare(struct queue *q)
 static void begin(struct queue *q, const struct queue_setup *setup)
 {
 	q->addr = setup->addr;
-	q->kick.fd = setup->kick;
 	q->is_enabled = setup->enabled;
 	q->is_draining = false;
 	q->is_broken = false;
@@ -582,15 +523,12 @@ int queue_start(struct queue *q, struct worker *w, struct memmap *map,
 	int err = prepare(q, map, setup);
 
 	if (!err)
-		err = call_new(&q->call, setup->call);
-	if (!err)
-		err = call_new(&q->err, setup->err);
+		err = notify_set(&q->notify, w, setup->kick, setup->call,
+				 setup->err, &q->user.counters->calls);
 	if (err) {
 		undo_prepare(q);
 		return err;
 	}
-	name_call(q, q->call, &q->user.counters->calls);
-	name_call(q, q->err, NULL);
 	begin(q, setup);
 	say_found(q);
 	q->worker = w;
@@ -610,33 +548,16 @@ struct change {
 	struct memmap_use *use;
 };
 
-/*
- * A call that was under way on the old descriptor is cancelled, so it is made
- * on the new one: one too many does no harm.
- */
-static void change_call(struct queue *q, struct call *call)
-{
-	bool again = call_is_busy(q->call);
-
-	stop_call(q, &q->call);
-	q->call = call;
-	name_call(q, call, &q->user.counters->calls);
-	if (again)
-		send_call(q);
-}
-
 static void change_err(struct queue *q, struct call *call)
 {
-	stop_call(q, &q->err);
-	q->err = call;
-	name_call(q, call, NULL);
-	if (q->is_broken && call)
-		call_send(call, q->worker);
+	notify_change_err(&q->notify, call);
+	if (q->is_broken)
+		notify_err(&q->notify);
 }
 
 static void change_kick(struct queue *q, int fd)
 {
-	unwatch_kick(q);
+	notify_unwatch(&q->notify);
 	watch_kick(q, fd);
 	/* A kick on the old one may have been missed. */
 	look(q);
@@ -668,7 +589,7 @@ static void deliver_change(struct mail *m)
 
 	switch (ch->what) {
 	case QUEUE_CHANGE_CALL:
-		change_call(q, ch->call);
+		notify_change_call(&q->notify, ch->call);
 		break;
 	case QUEUE_CHANGE_ERR:
 		change_err(q, ch->call);
@@ -754,10 +675,7 @@ int queue_new(struct queue **out, struct worker *home, unsigned index,
 	turn_item_init(&q->ready, run_ready);
 	turn_item_init(&q->end, run_end);
 	gate_waiter_init(&q->waiter, go_on);
-	q->kick.fd = -1;
-	q->kick.fire = fire_kick;
-	ev_timer_init(&q->poll, poll_ring, POLL_INTERVAL, POLL_INTERVAL);
-	q->poll.data = q;
+	notify_init(&q->notify, q->tag, note_kick, poll_ring, note_stopped);
 	*out = q;
 	return 0;
 }
@@ -807,8 +725,8 @@ void queue_facts(const struct queue *q, struct queue_facts *f)
 	f->event_idx = q->ring.event_idx;
 	f->indirect = q->ring.indirect;
 	f->enabled = q->is_enabled;
-	f->has_kick = q->kick.fd >= 0;
-	f->has_call = q->call;
+	f->has_kick = q->notify.kick.fd >= 0;
+	f->has_call = q->notify.call;
 	f->worker = worker_id(q->worker);
 	f->in_flight = q->in_flight + q->ring.inflight.nr_found -
 		       q->ring.inflight.next_found;
