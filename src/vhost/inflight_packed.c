@@ -16,11 +16,12 @@
 
 /* What is in the part, copied, as it may change at any moment. */
 struct copy {
-	struct vhost_user_inflight_packed head;
 	unsigned nr_desc;
 	struct vhost_user_inflight_packed_desc *desc;
 	bool *seen;    /* entries of the free list, and of chains */
 	uint64_t *ids; /* buffers in flight, as bits */
+	/* The last field, as it ends with an array of no length. */
+	struct vhost_user_inflight_packed head;
 };
 
 static void init_part(struct inflight *f, unsigned nr_desc)

@@ -11,10 +11,11 @@
 
 /* What is in the part, copied, as it may change at any moment. */
 struct copy {
-	struct vhost_user_inflight_split head;
 	unsigned nr_desc;
 	struct vhost_user_inflight_split_desc *desc;
 	bool *seen; /* entries of the last batch */
+	/* The last field, as it ends with an array of no length. */
+	struct vhost_user_inflight_split head;
 };
 
 static void init_part(struct inflight *f, unsigned nr_desc, uint16_t used)
