@@ -50,8 +50,8 @@ unit_tests_SOURCES = \
 	tests/fuzz/fuzz.h \
 	tests/fuzz/fuzz_config.c \
 	tests/fuzz/fuzz_proto.c \
+	tests/fuzz/fuzz_ring.c \
 	tests/fuzz/fuzz_session.c \
-	tests/fuzz/fuzz_split.c \
 	tests/lib/attack.c \
 	tests/lib/attack.h \
 	tests/lib/clientscript.c \
@@ -210,6 +210,7 @@ fuzzers =
 if FUZZ
 fuzzers += \
 	fuzz-config \
+	fuzz-packed \
 	fuzz-proto \
 	fuzz-session \
 	fuzz-split
@@ -219,6 +220,11 @@ fuzz_config_SOURCES = tests/fuzz/entry.c tests/fuzz/fuzz.h \
 fuzz_config_CPPFLAGS = $(AM_CPPFLAGS) -DFUZZ_TARGET=fuzz_config
 fuzz_config_LDFLAGS = $(fuzz_ldflags)
 fuzz_config_LDADD = $(vringd_libs)
+fuzz_packed_SOURCES = tests/fuzz/entry.c tests/fuzz/fuzz.h \
+	tests/fuzz/fuzz_ring.c tests/lib/ringmem.c tests/lib/ringmem.h
+fuzz_packed_CPPFLAGS = $(AM_CPPFLAGS) -DFUZZ_TARGET=fuzz_packed
+fuzz_packed_LDFLAGS = $(fuzz_ldflags)
+fuzz_packed_LDADD = $(vringd_libs)
 fuzz_proto_SOURCES = tests/fuzz/entry.c tests/fuzz/fuzz.h \
 	tests/fuzz/fuzz_proto.c
 fuzz_proto_CPPFLAGS = $(AM_CPPFLAGS) -DFUZZ_TARGET=fuzz_proto
@@ -230,7 +236,7 @@ fuzz_session_CPPFLAGS = $(AM_CPPFLAGS) -DFUZZ_TARGET=fuzz_session
 fuzz_session_LDFLAGS = $(fuzz_ldflags)
 fuzz_session_LDADD = libfrontend.a $(vringd_libs)
 fuzz_split_SOURCES = tests/fuzz/entry.c tests/fuzz/fuzz.h \
-	tests/fuzz/fuzz_split.c tests/lib/ringmem.c tests/lib/ringmem.h
+	tests/fuzz/fuzz_ring.c tests/lib/ringmem.c tests/lib/ringmem.h
 fuzz_split_CPPFLAGS = $(AM_CPPFLAGS) -DFUZZ_TARGET=fuzz_split
 fuzz_split_LDFLAGS = $(fuzz_ldflags)
 fuzz_split_LDADD = $(vringd_libs)

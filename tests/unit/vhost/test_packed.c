@@ -6,6 +6,7 @@
 
 #include "base/iov.h"
 #include "base/util.h"
+#include "fuzz.h"
 #include "ringrig.h"
 
 #define N VRING_DESC_F_NEXT
@@ -622,4 +623,11 @@ PACKED_TEST(wants_the_kick_behind_what_is_in_flight)
 	rm_chain(rm, 3, rr_bytes(1), 1);
 	cr_assert(rm_wants_kick(rm, r->event_idx));
 	cr_assert(packed_arm(r));
+}
+
+/* ---- what the fuzzer knows ---- */
+
+Test(packed, keeps_its_promises_for_the_whole_corpus)
+{
+	cr_assert_geq(fuzz_corpus("packed", fuzz_packed), 41);
 }
