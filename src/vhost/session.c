@@ -352,7 +352,7 @@ void session_set_inflight(struct session *s, struct inflight_region *r,
 {
 	inflight_region_free(s->inflight);
 	s->inflight = r;
-	state_set_inflight(s->state, where);
+	state_set_inflight(s->state, where, false);
 }
 
 /* Where the front-end brought none; it has room for rings of both formats. */
@@ -370,9 +370,12 @@ static int make_own_inflight(struct session *s)
 		return fd;
 	err = inflight_region_new(&s->inflight, fd, &where, true, MAPPING_SHMEM,
 				  true);
-	if (err)
+	if (err) {
 		offload_close(fd);
-	return err;
+		return err;
+	}
+	state_set_inflight(s->state, &where, true);
+	return 0;
 }
 
 /* ---- queues: ready, lent, stopped ---- */

@@ -104,15 +104,17 @@ void state_set_memory(struct state *s, const struct memmap *m)
 		memmap_region_range(m, i, &regions[i]);
 }
 
-void state_set_inflight(struct state *s, const struct vhost_user_inflight *d)
+void state_set_inflight(struct state *s, const struct vhost_user_inflight *d,
+			bool own)
 {
 	s->inflight = (struct state_inflight){
 		.mmap_size = d->mmap_size,
 		.mmap_offset = d->mmap_offset,
 		.num_queues = d->num_queues,
 		.queue_size = d->queue_size,
+		.own = own,
 	};
-	for (unsigned i = 0; i < s->nr_queues; i++)
+	for (unsigned i = 0; i < s->nr_queues && !own; i++)
 		s->queues[i].resumes = true;
 }
 

@@ -73,13 +73,14 @@ struct state_queue {
 	uint8_t reserved[4];
 };
 
-/* As in SET_INFLIGHT_FD; all 0: the region is our own. */
+/* As in SET_INFLIGHT_FD; all 0: there is no region yet. */
 struct state_inflight {
 	uint64_t mmap_size;
 	uint64_t mmap_offset;
 	uint16_t num_queues;
 	uint16_t queue_size;
-	uint8_t reserved[4];
+	uint8_t own; /* made by us, for want of the front-end's */
+	uint8_t reserved[3];
 };
 
 struct state {
@@ -124,10 +125,12 @@ void state_set_busy(struct state *s, bool busy);
 void state_set_memory(struct state *s, const struct memmap *m);
 
 /*
- * The front-end's region of requests in flight takes the place of the one
- * before; the next start of each queue goes on from it.  No queue runs.
+ * A region for requests in flight takes the place of the one before: our own,
+ * or the front-end's, from which the next start of each queue goes on.  No
+ * queue runs.
  */
-void state_set_inflight(struct state *s, const struct vhost_user_inflight *d);
+void state_set_inflight(struct state *s, const struct vhost_user_inflight *d,
+			bool own);
 
 /*
  * May @len bytes at @buf be the state of a session?  Returns 0, or -EPROTO with

@@ -32,6 +32,7 @@
 #define PROTOCOL                                          \
 	(BIT(VHOST_USER_PROTOCOL_F_MQ) |                  \
 	 BIT(VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS) | \
+	 BIT(VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD) |      \
 	 BIT(VHOST_USER_PROTOCOL_F_RESET_DEVICE) |        \
 	 BIT(VHOST_USER_PROTOCOL_F_STATUS))
 
@@ -137,10 +138,28 @@ static int negotiate(struct frontend *f, struct guest *g)
 	return frontend_negotiate(f, &p);
 }
 
+/* Half of them want to find again what is in flight. */
+static int agree_on_inflight(struct frontend *f, unsigned nr_queues)
+{
+	struct frontend_inflight i;
+	int ret;
+
+	if (!frontend_has(f, VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD) || any(2))
+		return 0;
+	ret = frontend_get_inflight(f, nr_queues, 128, &i);
+	if (ret)
+		return ret;
+	ret = frontend_set_inflight(f, &i);
+	frontend_inflight_close(&i);
+	return ret;
+}
+
 static int start(struct frontend *f, struct guest *g, unsigned nr_queues)
 {
-	int ret = frontend_share_memory(f, &g->mem);
+	int ret = agree_on_inflight(f, nr_queues);
 
+	if (!ret)
+		ret = frontend_share_memory(f, &g->mem);
 	for (unsigned i = 0; i < nr_queues && !ret; i++) {
 		/* Whoever was here before has let go of it by now. */
 		guestring_reset(&g->q[i].ring);
@@ -219,11 +238,13 @@ static void say_good_bye(struct frontend *f, struct guest *g)
 {
 	static const uint32_t half[] = {VHOST_USER_SET_VRING_NUM, 1, 8, 0};
 	const struct vhost_user_mem_table none = {0};
+	const struct vhost_user_inflight inflight = {.num_queues = NR_QUEUES,
+						     .queue_size = 128};
 	struct guestmem_region *r = &g->mem.regions[0];
 	const struct vhost_user_single_mem_region region = {
 		.region = {r->gpa, r->size, r->uva, r->fd_offset}};
 
-	switch (any(10)) {
+	switch (any(11)) {
 	case 0:
 		send_state(f, VHOST_USER_GET_VRING_BASE, any(NR_QUEUES), 0);
 		break;
@@ -242,6 +263,11 @@ static void say_good_bye(struct frontend *f, struct guest *g)
 			      sizeof(region), NULL, 0);
 		break;
 	case 5:
+		/* Its answer brings a descriptor. */
+		frontend_send(f, VHOST_USER_GET_INFLIGHT_FD, 0, &inflight,
+			      sizeof(inflight), NULL, 0);
+		break;
+	case 6:
 		frontend_send_raw(f, half, 1 + any(sizeof(half) - 1), NULL, 0);
 		break;
 	default:

@@ -144,6 +144,8 @@ Test(state, has_all_that_was_negotiated)
 	put(36, 1, 15);
 	put(38, 1, 1); /* device_len */
 	put(40, 1, 0x77);
+	put(72, 8, 4 * (32 + 256 * 32 + 32));
+	put(88, 5, 0x0101000004);
 	put_queue(0, &rig.q0);
 	put(AT_QUEUES + 3 * QUEUE_SIZE + 38, 1, 1);
 	put_region(0);
@@ -435,6 +437,11 @@ Test(state, keeps_its_size)
 	state_free(s, fd);
 }
 
+static const uint8_t *inflight_of(const struct state *s)
+{
+	return (const uint8_t *)s + 72;
+}
+
 Test(state, notes_the_region_in_flight_of_the_front_end)
 {
 	const struct vhost_user_inflight d = {
@@ -447,17 +454,37 @@ Test(state, notes_the_region_in_flight_of_the_front_end)
 	int fd;
 
 	cr_assert_eq(state_new(&s, &fd, PROTO_BLK, 4), 0);
-	state_set_inflight(s, &d);
+	state_set_inflight(s, &d, false);
 	put(0, 8, 0x4000);
 	put(8, 8, 0x1000);
 	put(16, 2, 4);
 	put(18, 2, 128);
-	cr_assert_eq(memcmp((const uint8_t *)s + 72, want, 24), 0);
+	cr_assert_eq(memcmp(inflight_of(s), want, 24), 0);
 	for (unsigned i = 0; i < 4; i++)
 		cr_assert_eq(
 			((const uint8_t *)s)[AT_QUEUES + i * QUEUE_SIZE + 43],
 			1);
 	state_free(s, fd);
+}
+
+/* With rings of 256 entries, in the packed format: 64 bytes aligned. */
+Test(state, notes_the_region_in_flight_that_is_its_own)
+{
+	const struct state *s;
+
+	rig_open();
+	rig_share();
+	s = map_state(state_fd());
+	cr_assert_eq(memcmp(inflight_of(s), want, 24), 0);
+	cr_assert_eq(frontend_start_queue(&rig.t.vmm, &rig.q0), 0);
+	put(0, 8, 4 * (32 + 256 * 32 + 32));
+	put(16, 2, 4);
+	put(18, 2, 256);
+	put(20, 1, 1);
+	cr_assert_eq(memcmp(inflight_of(s), want, 24), 0);
+	cr_assert(s->queues[0].resumes);
+	cr_assert_not(s->queues[1].resumes);
+	rig_close();
 }
 
 /* ---- the check ---- */
