@@ -56,6 +56,8 @@ unit_tests_SOURCES = \
 	tests/lib/attack.h \
 	tests/lib/clientscript.c \
 	tests/lib/clientscript.h \
+	tests/lib/deaths.c \
+	tests/lib/deaths.h \
 	tests/lib/iotest.c \
 	tests/lib/iotest.h \
 	tests/lib/loopdev.c \
@@ -161,6 +163,7 @@ unit_tests_SOURCES = \
 	tests/unit/vhost/test_proto.c \
 	tests/unit/vhost/test_queue.c \
 	tests/unit/vhost/test_ring.c \
+	tests/unit/vhost/test_ring_deaths.c \
 	tests/unit/vhost/test_session.c \
 	tests/unit/vhost/test_split.c \
 	tests/unit/vhost/test_state.c

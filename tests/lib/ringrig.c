@@ -6,9 +6,12 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/util.h"
 #include "vhost/guard.h"
+
+#define PART_MAX (32 + 32 * 32768)
 
 struct ringrig ringrig;
 
@@ -30,6 +33,9 @@ static const struct rr_kind *kind; /* NULL when its test is over */
 void rr_init(void)
 {
 	rm_init(rm, false, 4);
+	ringrig.part = mmap(NULL, PART_MAX, PROT_READ | PROT_WRITE,
+			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	cr_assert_neq((void *)ringrig.part, MAP_FAILED);
 	cr_assert_eq(guard_init(), 0);
 	/* one past the end, which nobody may touch */
 	ringrig.spare[RING_CHAIN_MAX].iov_len = 0x5a5a;
@@ -42,10 +48,11 @@ void rr_fini(void)
 			kind->name);
 	cr_assert_eq(ringrig.spare[RING_CHAIN_MAX].iov_len, 0x5a5a);
 	ring_fini(r);
+	munmap(ringrig.part, PART_MAX);
 	rm_fini(rm);
 }
 
-static void run(void (*body)(void), const struct rr_kind *k)
+void rr_with(const struct rr_kind *k, void (*body)(void))
 {
 	rr_start(k, 4);
 	body();
@@ -55,19 +62,19 @@ static void run(void (*body)(void), const struct rr_kind *k)
 void rr_each(void (*body)(void))
 {
 	for (unsigned i = 0; i < ARRAY_SIZE(kinds); i++)
-		run(body, kinds[i]);
+		rr_with(kinds[i], body);
 }
 
 void rr_each_split(void (*body)(void))
 {
-	run(body, &rr_split);
-	run(body, &rr_split_event);
+	rr_with(&rr_split, body);
+	rr_with(&rr_split_event, body);
 }
 
 void rr_each_packed(void (*body)(void))
 {
-	run(body, &rr_packed);
-	run(body, &rr_packed_event);
+	rr_with(&rr_packed, body);
+	rr_with(&rr_packed_event, body);
 }
 
 void rr_start(const struct rr_kind *k, unsigned size)

@@ -16,8 +16,7 @@ struct ringrig {
 	struct chain chain; /* popped last */
 	struct iovec own[RR_MAX_IOV];
 	struct iovec spare[RING_CHAIN_MAX + 1];
-	/* where it notes what is in flight */
-	_Alignas(8) unsigned char part[32 + 32 * 32768];
+	unsigned char *part; /* where it notes what is in flight; shared */
 };
 
 extern struct ringrig ringrig;
@@ -43,6 +42,9 @@ void rr_fini(void);
 void rr_each(void (*body)(void));
 void rr_each_split(void (*body)(void));
 void rr_each_packed(void (*body)(void));
+
+/* Runs it in a ring of 4 of one kind. */
+void rr_with(const struct rr_kind *kind, void (*body)(void));
 
 /* A test whose body runs with each of several kinds of ring. */
 #define RR_TEST_OF(each, suite, name)       \
