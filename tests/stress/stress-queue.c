@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Queues that are lent to another worker, held to limits, changed, drained and
- * lent again, while a driver on a third thread goes on.  A program without
- * Criterion, which cannot start under ThreadSanitizer.
+ * Queues with rings of both formats, lent to another worker, held to limits,
+ * changed, drained and lent again, while a driver on a third thread goes on.  A
+ * program without Criterion, which cannot start under ThreadSanitizer.
  */
 #include <assert.h>
 #include <semaphore.h>
@@ -17,17 +17,19 @@
 #include "run/offload.h"
 #include "vhost/queue.h"
 
-#define NR_QUEUES 3
+#define NR_QUEUES 4 /* split and packed, without and with event indices */
 #define ROUNDS	  40
 #define REQUESTS  200 /* of each queue in each round */
-#define SIZE	  8
+#define SIZE	  8 /* of a split ring; a packed one has a size less */
+#define WRAP	  0x8000 /* of a packed ring's base */
 
 struct guest {
 	struct ringmem rm;
+	bool is_new;	/* its ring was never started */
 	int kick;
 	int call;
 	unsigned base;	/* used index at the start of the round */
-	_Alignas(8) unsigned char part[16 + 16 * SIZE]; /* in flight */
+	_Alignas(8) unsigned char part[32 + 32 * SIZE]; /* in flight */
 
 	/* home only */
 	struct queue *queue;
@@ -89,9 +91,11 @@ static void start(struct mail *m)
 {
 	struct guest *g = container_of(m, struct guest, errand);
 	struct queue_setup setup = {
-		.size = SIZE,
+		.size = g->rm.size,
 		.addr = g->rm.addr,
-		.base = queue_base(g->queue),
+		.base = g->rm.is_packed && g->is_new ? WRAP :
+						       queue_base(g->queue),
+		.packed = g->rm.is_packed,
 		.event_idx = (g - guests) & 1,
 		.enabled = true,
 		.inflight = { .host = g->part, .nr_desc = SIZE },
@@ -104,6 +108,7 @@ static void start(struct mail *m)
 	int err = queue_start(g->queue, serving, g->rm.map, &setup, &user);
 
 	assert(!err);
+	g->is_new = false;
 	sem_post(&done);
 }
 
@@ -153,8 +158,7 @@ static void end(struct mail *m)
 
 static void wait_used(struct guest *g, uint16_t wanted)
 {
-	while ((int16_t)(__atomic_load_n(&g->rm.used->idx, __ATOMIC_ACQUIRE) -
-			 wanted) < 0)
+	while ((int16_t)(rm_nr_used(&g->rm) - wanted) < 0)
 		nanosleep(&(struct timespec){ .tv_nsec = 20000 }, NULL);
 }
 
@@ -178,9 +182,9 @@ static void play_round(void)
 			struct guest *g = &guests[i];
 
 			/* One round of the heads, then wait for all. */
-			if (n % SIZE == 0)
+			if (n % g->rm.size == 0)
 				wait_used(g, g->base + n);
-			rm_avail(&g->rm, n % SIZE);
+			rm_avail(&g->rm, n % g->rm.size);
 			eventfd_write(g->kick, 1);
 			if (n % 50 == 25)
 				run_at_home(g, change);
@@ -194,7 +198,7 @@ static void play_round(void)
 		wait_used(g, g->base + REQUESTS);
 		run_at_home(g, drain);
 		g->base += REQUESTS;
-		assert(g->rm.used->idx == (uint16_t)g->base);
+		assert(rm_nr_used(&g->rm) == (uint16_t)g->base);
 		assert(!g->counters.broken);
 	}
 }
@@ -225,11 +229,15 @@ int main(void)
 	for (unsigned i = 0; i < NR_QUEUES; i++) {
 		struct guest *g = &guests[i];
 
-		rm_init_at(&g->rm, false, SIZE, worker_mailbox(home));
+		bool packed = i & 2;
+
+		rm_init_at(&g->rm, packed, SIZE - packed,
+			   worker_mailbox(home));
+		g->is_new = true;
 		g->kick = eventfd(0, EFD_NONBLOCK);
 		g->call = eventfd(0, EFD_NONBLOCK);
 		turn_item_init(&g->answers, run_answers);
-		for (unsigned k = 0; k < SIZE; k++)
+		for (unsigned k = 0; k < g->rm.size; k++)
 			rm_desc(&g->rm, k, RM_B + k, 1, VRING_DESC_F_WRITE, 0);
 		run_at_home(g, make);
 	}
