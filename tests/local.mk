@@ -196,6 +196,8 @@ vringd_crash_SOURCES = \
 	src/device/vblk.c \
 	src/main.c \
 	src/run/worker.c \
+	src/vhost/inflight_packed.c \
+	src/vhost/inflight_split.c \
 	src/vhost/packed.c \
 	src/vhost/queue.c \
 	src/vhost/split.c \

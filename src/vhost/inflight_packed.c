@@ -287,8 +287,10 @@ static void hide_used(const struct inflight *f, struct vring_packed_desc *ring)
 	for (unsigned n = f->size - f->nr_free; n; n--) {
 		uint16_t flags = load_flags(&ring[at]);
 
-		if (is_used(flags, wrap))
+		if (is_used(flags, wrap)) {
 			inflight_store(&ring[at].flags, htole16(flags ^ USED));
+			CRASH_POINT(RECOVER_HIDDEN);
+		}
 		if (++at == f->size) {
 			at = 0;
 			wrap = !wrap;
@@ -301,8 +303,11 @@ static void tidy_up(struct inflight *f)
 {
 	for (unsigned i = f->free_head; i != f->size; i = f->links[i].next)
 		inflight_store(&f->packed->desc[i].inflight, 0);
+	CRASH_POINT(RECOVER_CLEARED);
 	inflight_packed_store_free(f);
+	CRASH_POINT(RECOVER_FREED);
 	inflight_packed_store_used(f);
+	CRASH_POINT(RECOVER_OVER);
 }
 
 static int recover(struct inflight *f, struct copy *c,

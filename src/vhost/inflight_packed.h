@@ -4,6 +4,7 @@
 
 #include <assert.h>
 
+#include "base/crash.h"
 #include "vhost/inflight.h"
 
 /*
@@ -103,6 +104,7 @@ static inline bool inflight_packed_add(struct inflight *f,
 	inflight_store(&e->flags, d->flags);
 	inflight_store(&e->len, d->len);
 	inflight_store(&e->addr, d->addr);
+	CRASH_POINT(FETCH_ADDED);
 	f->walk_last = f->walk;
 	f->walk = f->links[f->walk].next;
 	f->walk_num++;
@@ -124,11 +126,14 @@ static inline uint16_t inflight_packed_commit(struct inflight *f)
 	inflight_store(&e->num, f->walk_num);
 	inflight_store(&e->last, f->walk_last);
 	inflight_store(&e->counter, f->counter++);
+	CRASH_POINT(FETCH_COUNTED);
 	inflight_store(&e->inflight, 1);
+	CRASH_POINT(FETCH_MARKED);
 	f->free_head = f->walk;
 	f->old_free_head = f->walk;
 	f->nr_free -= f->walk_num;
 	inflight_packed_store_free(f);
+	CRASH_POINT(FETCH_COMMITTED);
 	return entry;
 }
 
@@ -165,24 +170,31 @@ static inline void inflight_packed_publish(struct inflight *f, uint16_t idx,
 
 		f->links[last].next = f->free_head;
 		inflight_store(&f->packed->desc[last].next, f->free_head);
+		CRASH_POINT(PUBLISH_LINKED);
 		f->free_head = entry;
 		f->nr_free += f->links[entry].num;
 	}
 	f->used_idx = idx;
 	f->used_wrap = wrap;
 	inflight_packed_store_free(f);
+	CRASH_POINT(PUBLISH_FREED);
 	inflight_packed_store_used(f);
+	CRASH_POINT(PUBLISH_NOTED);
 }
 
 /* They were.  The owner only. */
 static inline void inflight_packed_published(struct inflight *f)
 {
-	for (unsigned i = 0; i < f->nr_batch; i++)
+	for (unsigned i = 0; i < f->nr_batch; i++) {
 		inflight_store(&f->packed->desc[f->batch[i]].inflight, 0);
+		CRASH_POINT(PUBLISH_CLEARED);
+	}
 	f->nr_batch = 0;
 	f->old_free_head = f->free_head;
 	f->old_used_idx = f->used_idx;
 	f->old_used_wrap = f->used_wrap;
 	inflight_packed_store_free(f);
+	CRASH_POINT(PUBLISH_KEPT);
 	inflight_packed_store_used(f);
+	CRASH_POINT(PUBLISH_OVER);
 }

@@ -143,9 +143,12 @@ static int check_avail(struct inflight *f, uint16_t used, uint16_t avail)
 static void tidy_up(struct inflight *f, const struct copy *c, uint16_t used)
 {
 	for (unsigned i = 0; i < f->size; i++)
-		if (c->seen[i])
+		if (c->seen[i]) {
 			inflight_store(&f->split->desc[i].inflight, 0);
+			CRASH_POINT(RECOVER_CLEARED);
+		}
 	inflight_store(&f->split->used_idx, used);
+	CRASH_POINT(RECOVER_OVER);
 	f->last_batch_head = c->head.last_batch_head;
 }
 

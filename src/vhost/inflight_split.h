@@ -2,6 +2,7 @@
 /* Requests in flight of a split ring. */
 #pragma once
 
+#include "base/crash.h"
 #include "vhost/inflight.h"
 
 /*
@@ -41,7 +42,9 @@ static inline void inflight_split_take(struct inflight *f, uint16_t head)
 	struct vhost_user_inflight_split_desc *d = &f->split->desc[head];
 
 	inflight_store(&d->counter, f->counter++);
+	CRASH_POINT(FETCH_COUNTED);
 	inflight_store(&d->inflight, 1);
+	CRASH_POINT(FETCH_MARKED);
 }
 
 static inline void inflight_split_untake(struct inflight *f, uint16_t head)
@@ -57,7 +60,9 @@ static inline void inflight_split_untake(struct inflight *f, uint16_t head)
 static inline void inflight_split_used(struct inflight *f, uint16_t head)
 {
 	inflight_store(&f->split->desc[head].next, f->last_batch_head);
+	CRASH_POINT(COMPLETE_LINKED);
 	inflight_store(&f->split->last_batch_head, head);
+	CRASH_POINT(COMPLETE_LISTED);
 	f->last_batch_head = head;
 	f->batch[f->nr_batch++] = head;
 }
@@ -65,8 +70,11 @@ static inline void inflight_split_used(struct inflight *f, uint16_t head)
 /* All of them were announced by used index @used.  The owner only. */
 static inline void inflight_split_published(struct inflight *f, uint16_t used)
 {
-	for (unsigned i = 0; i < f->nr_batch; i++)
+	for (unsigned i = 0; i < f->nr_batch; i++) {
 		inflight_store(&f->split->desc[f->batch[i]].inflight, 0);
+		CRASH_POINT(PUBLISH_CLEARED);
+	}
 	inflight_store(&f->split->used_idx, used);
+	CRASH_POINT(PUBLISH_OVER);
 	f->nr_batch = 0;
 }

@@ -181,6 +181,8 @@ static int take_one(struct queue *q, struct iovec **spare)
 	s->use = q->use;
 	s->use->in_flight++;
 	q->in_flight++;
+	if (c->again)
+		CRASH_POINT(RECOVER_POPPED);
 	CRASH_POINT(FETCH_POPPED);
 	q->user.request(q->user.ctx, q, c);
 	return 1;
