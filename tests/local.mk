@@ -296,6 +296,7 @@ e2e_tests = \
 	tests/e2e/test-failed-target-is-retried.sh \
 	tests/e2e/test-hung-storage.sh \
 	tests/e2e/test-idle-workers-sleep.sh \
+	tests/e2e/test-kill-torture.sh \
 	tests/e2e/test-killed-clients-leave-nothing.sh \
 	tests/e2e/test-limits-change-live.sh \
 	tests/e2e/test-limits-do-not-hold-up-the-end.sh \

@@ -214,6 +214,14 @@ is_said()
 	[ "$(grep -cE -- "$2" "$daemon_log")" -ge "$1" ]
 }
 
+# requests_again: how many requests of daemons that died were run again.
+requests_again()
+{
+	awk -F 'requests=' '
+		/ requests found in flight are run again / { n += $2 }
+		END { print n + 0 }' "$daemon_log"
+}
+
 # count_files: how many descriptors the daemon has, and how many mappings of
 # memory that was passed to it.
 count_files()
