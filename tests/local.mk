@@ -349,6 +349,7 @@ guest_tests = \
 	tests/guest/test-qemu-reboot.sh \
 	tests/guest/test-qemu-resize.sh \
 	tests/guest/test-qemu-restart-reset.sh \
+	tests/guest/test-qemu-restart.sh \
 	tests/guest/test-uml-client-lines.sh \
 	tests/guest/test-uml-disk-4096.sh \
 	tests/guest/test-uml-disk.sh \
