@@ -31,12 +31,35 @@ said='mem: answers every request with an error backend=mem:16777216'
 is_said 3 "err  *$said: $why" ||
 	fail "not every session is told"
 
+# One with requests in flight, which goes on with its rings.
+crash_under_load()
+{
+	"$VRINGBENCH" -s "$T/mem.sock" --rw randrw --verify --reconnect "$@" \
+		--time 60 >"$T/bench" 2>&1 &
+	bench=$!
+	wait_until "a load runs" sh -c "'$VRINGCTL' -s '$control' --json \
+		stats mem | grep -q '\"reads\": [1-9]'"
+	daemon_kill
+	e2e_said=$(grep -c "$said" "$daemon_log")
+	daemon_start
+	wait_until "the loss is noticed" is_said $((e2e_said + 1)) "$said"
+	sleep 0.2
+	kill -INT $bench
+	wait $bench && fail "nothing was lost: $(head "$T/bench")"
+	grep -q "status 1" "$T/bench" || fail "no errors: $(head "$T/bench")"
+	grep -q " found " "$T/bench" &&
+		fail "it read what was never there: $(head "$T/bench")"
+}
+daemon_kill
+daemon_start
+crash_under_load --keep-rings
+
 # A fresh one is served, and then everybody who comes again.
 [ "$("$guest" "$T/mem.sock" write:0:4096:x | tail -n 1)" = 0 ] ||
 	fail "a new guest is not served"
 [ "$("$guest" "$T/mem.sock" --used 1 read:0:4096 | tail -n 1)" = "0 'x'" ] ||
 	fail "a guest that comes again does not get its data"
-is_said 4 "$why" && fail "it is said again"
+is_said $((e2e_said + 2)) "$why" && fail "it is said again"
 ctl --json status | grep -q '"errors": [1-9]' || fail "the errors do not count"
 
 daemon_stop
