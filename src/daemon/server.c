@@ -213,6 +213,13 @@ static size_t save_device(void *ctx, void *buf)
 	return s->p.device->ops->save(s->p.device, buf);
 }
 
+static int load_device(void *ctx, const void *buf, size_t len)
+{
+	struct server *s = ctx;
+
+	return s->p.device->ops->load(s->p.device, buf, len);
+}
+
 static void reset_device(void *ctx)
 {
 	struct server *s = ctx;
@@ -260,6 +267,7 @@ static const struct session_ops server_session_ops = {
 	.queue_ready = queue_ready,
 	.queue_idle = queue_idle,
 	.save = save_device,
+	.load = load_device,
 	.reset = reset_device,
 	.closing = session_closing,
 	.ended = session_ended,

@@ -730,6 +730,7 @@ static int set_config(struct session *s, struct proto_msg *m)
 		return session_refuse(s, err,
 				      "offset %u with size %u is read-only",
 				      c->offset, c->size);
+	s->has_config = true;
 	session_save_device(s);
 	return 0;
 }

@@ -2,11 +2,13 @@
 /* The shared record of requests in flight, from which a successor goes on. */
 #include "vhost/inflight.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -14,11 +16,33 @@
 
 #define WORD sizeof(uint64_t)
 
+/*
+ * The last bytes of a region that we made.  One slot is kept while the other is
+ * written.
+ */
+struct keepsake {
+	uint64_t magic;
+	uint8_t current; /* slot */
+	uint8_t reserved[7];
+	struct {
+		uint8_t len; /* 0: nothing is kept */
+		uint8_t data[INFLIGHT_KEEP_MAX];
+		uint8_t reserved[7];
+	} slots[2];
+	uint8_t pad[32];
+};
+static_assert(sizeof(struct keepsake) % VHOST_USER_INFLIGHT_ALIGN == 0,
+	      "a region is so aligned");
+
+#define KEEPSAKE_MAGIC UINT64_C(0xb5f1a6c3d2e8970d)
+
 struct inflight_region {
 	struct mapping mapping;
 	struct offload_job job;
 	int fd;
 	uint64_t size;
+	uint64_t parts_size;
+	struct keepsake *keepsake; /* NULL: somebody else made the region */
 	unsigned nr_queues;
 	unsigned queue_size;
 	bool own;
@@ -64,8 +88,13 @@ static uint64_t stride_in(uint64_t size, unsigned nr_queues,
 
 /* ---- regions ---- */
 
-static int seal(int fd, uint64_t size)
+static int fill_and_seal(int fd, uint64_t size)
 {
+	const uint64_t magic = KEEPSAKE_MAGIC;
+
+	if (pwrite(fd, &magic, sizeof(magic),
+		   (off_t)(size - sizeof(struct keepsake))) < 0)
+		return -errno;
 	if (ftruncate(fd, (off_t)size) < 0 ||
 	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
 		return -errno;
@@ -81,12 +110,28 @@ int inflight_make(unsigned nr_queues, unsigned queue_size, bool packed,
 
 	if (fd < 0)
 		return -errno;
-	*size = nr_queues * usual_stride(queue_size, packed);
-	err = seal(fd, *size);
+	*size = nr_queues * usual_stride(queue_size, packed) +
+		sizeof(struct keepsake);
+	err = fill_and_seal(fd, *size);
 	if (!err)
 		return fd;
 	close(fd);
 	return err;
+}
+
+/* What is behind the parts, should it be ours. */
+static void find_keepsake(struct inflight_region *r, bool packed)
+{
+	uint64_t at = r->size - sizeof(struct keepsake);
+	struct keepsake *k = (void *)(r->mapping.host + at);
+
+	r->parts_size = r->size;
+	if (r->size <= sizeof(*k) || !is_aligned(at, WORD) ||
+	    !stride_in(at, r->nr_queues, r->queue_size, packed) ||
+	    k->magic != KEEPSAKE_MAGIC)
+		return;
+	r->parts_size = at;
+	r->keepsake = k;
 }
 
 int inflight_region_new(struct inflight_region **out, int fd,
@@ -115,6 +160,7 @@ int inflight_region_new(struct inflight_region **out, int fd,
 	r->nr_queues = nr;
 	r->queue_size = where->queue_size;
 	r->own = own;
+	find_keepsake(r, packed);
 	*out = r;
 	return 0;
 }
@@ -149,11 +195,50 @@ void inflight_region_facts(const struct inflight_region *r,
 	};
 }
 
+/* The slot that counts; the front-end may write there what it likes. */
+static unsigned current_slot(const struct keepsake *k)
+{
+	return __atomic_load_n(&k->current, __ATOMIC_ACQUIRE) & 1;
+}
+
+void inflight_region_keep(struct inflight_region *r, const void *buf,
+			  size_t len)
+{
+	struct keepsake *k = r->keepsake;
+
+	assert(len <= INFLIGHT_KEEP_MAX);
+	if (!k)
+		return;
+
+	unsigned next = !current_slot(k);
+
+	memcpy(k->slots[next].data, buf, len);
+	k->slots[next].len = (uint8_t)len;
+	/* A successor may look as soon as this is said. */
+	__atomic_store_n(&k->current, next, __ATOMIC_RELEASE);
+}
+
+size_t inflight_region_kept(const struct inflight_region *r, void *buf)
+{
+	const struct keepsake *k = r->keepsake;
+
+	if (!k)
+		return 0;
+
+	unsigned slot = current_slot(k);
+	size_t len = __atomic_load_n(&k->slots[slot].len, __ATOMIC_RELAXED);
+
+	if (len > INFLIGHT_KEEP_MAX)
+		return 0;
+	memcpy(buf, k->slots[slot].data, len);
+	return len;
+}
+
 struct inflight_part inflight_region_part(const struct inflight_region *r,
 					  unsigned index, bool packed)
 {
 	uint64_t stride =
-		stride_in(r->size, r->nr_queues, r->queue_size, packed);
+		stride_in(r->parts_size, r->nr_queues, r->queue_size, packed);
 
 	if (index >= r->nr_queues || !stride)
 		return (struct inflight_part){0};

@@ -38,8 +38,15 @@
  *
  * Requests found in flight are run again before anything new is taken, in the
  * order in which they were fetched.  Their marks stay until they are answered.
+ *
+ * Behind the parts of a region that we made is room for some bytes more: what
+ * the device knows of its driver and no front-end says again.  Other back-ends
+ * look at the parts alone.
  */
 struct inflight_region;
+
+/* As much as may be kept with a region. */
+#define INFLIGHT_KEEP_MAX 32
 
 /*
  * Make the memory of a region, sealed, with all parts unused.  Returns a
@@ -73,6 +80,15 @@ struct inflight_region_facts {
 
 void inflight_region_facts(const struct inflight_region *r,
 			   struct inflight_region_facts *f);
+
+/*
+ * Keep @len bytes with the region, in place of those before, if it is one that
+ * we made; and what is kept there: how many bytes went to @buf, which has room
+ * for INFLIGHT_KEEP_MAX.  A death in between leaves the old ones.
+ */
+void inflight_region_keep(struct inflight_region *r, const void *buf,
+			  size_t len);
+size_t inflight_region_kept(const struct inflight_region *r, void *buf);
 
 /* One queue's part. */
 struct inflight_part {

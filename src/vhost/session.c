@@ -247,6 +247,8 @@ void session_save_device(struct session *s)
 
 	assert(len <= STATE_DEVICE_MAX);
 	s->state->device_len = (uint8_t)len;
+	if (s->inflight)
+		inflight_region_keep(s->inflight, s->state->device_state, len);
 }
 
 /* ---- features ---- */
@@ -347,12 +349,31 @@ bool session_config_changed(struct session *s)
 
 /* ---- requests in flight ---- */
 
+static_assert(STATE_DEVICE_MAX <= INFLIGHT_KEEP_MAX,
+	      "the device's state fits behind the region");
+
+/*
+ * Of a session that has ended: a front-end that comes again tells the features
+ * and leaves out what the driver wrote to the configuration.  Of this session
+ * the device knows more.
+ */
+static void load_device(struct session *s)
+{
+	uint8_t buf[INFLIGHT_KEEP_MAX];
+	size_t len = inflight_region_kept(s->inflight, buf);
+
+	if (len && !s->has_config)
+		s->p.ops->load(s->p.ctx, buf, len);
+	session_save_device(s);
+}
+
 void session_set_inflight(struct session *s, struct inflight_region *r,
 			  const struct vhost_user_inflight *where)
 {
 	inflight_region_free(s->inflight);
 	s->inflight = r;
 	state_set_inflight(s->state, where, false);
+	load_device(s);
 }
 
 /* Where the front-end brought none; it has room for rings of both formats. */

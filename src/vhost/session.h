@@ -99,6 +99,9 @@ struct session_ops {
 	 */
 	size_t (*save)(void *ctx, void *buf);
 
+	/* What was saved, by us or a predecessor: 0, or -EINVAL. */
+	int (*load)(void *ctx, const void *buf, size_t len);
+
 	/* The driver gave the device up; all queues are idle. */
 	void (*reset)(void *ctx);
 
@@ -226,6 +229,7 @@ struct session {
 	bool closing;
 	bool said_started;
 	bool said_no_memory;
+	bool has_config; /* the driver has written to the configuration */
 	struct inflight_region *inflight; /* NULL: none was needed yet */
 	struct memmap *map;
 	unsigned nr_maps; /* not gone yet, the current one included */
@@ -262,7 +266,10 @@ int session_set_channel(struct session *s, int fd);
 /* What is known of the front-end, to check a message by.  Home only. */
 struct proto_peer session_peer(const struct session *s);
 
-/* Have the device's state kept, as it changed.  Home only. */
+/*
+ * Have the device's state kept, as it changed: in the session's state, and with
+ * the region in flight, which finds us after a crash.  Home only.
+ */
 void session_save_device(struct session *s);
 
 /* Note why a message is refused.  Returns @err.  Home only. */

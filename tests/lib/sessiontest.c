@@ -124,6 +124,16 @@ static size_t save(void *ctx, void *buf)
 	return 1;
 }
 
+static int load(void *ctx, const void *buf, size_t len)
+{
+	struct sessiontest *t = ctx;
+
+	if (len != 1)
+		return -EINVAL;
+	memcpy(t->config + 32, buf, 1);
+	return 0;
+}
+
 static void reset(void *ctx)
 {
 	struct sessiontest *t = ctx;
@@ -163,6 +173,7 @@ static const struct session_ops ops = {
 	.queue_ready = queue_ready,
 	.queue_idle = queue_idle,
 	.save = save,
+	.load = load,
 	.reset = reset,
 	.closing = closing,
 	.ended = ended,

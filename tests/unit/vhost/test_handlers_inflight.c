@@ -88,7 +88,8 @@ INFLIGHT_TEST(makes_a_region_when_asked)
 
 		cr_assert_eq(ask(&d, sizes[i], &fd), sizes[i]);
 		cr_assert_geq(fd, 0);
-		cr_assert_eq(d.mmap_size, rig.t.packed ? 3 * 4160 : 3 * 2112);
+		cr_assert_eq(d.mmap_size,
+			     3 * (rig.t.packed ? 4160 : 2112) + 128);
 		cr_assert_eq(d.mmap_offset, 0);
 		cr_assert_eq(d.num_queues, 3);
 		cr_assert_eq(d.queue_size, 128);
@@ -497,6 +498,48 @@ static void end(void)
 	sessiontest_release(&rig.t);
 	drop_region();
 	rig_close();
+}
+
+#define SWITCH 32 /* of the write cache, in the configuration */
+
+static uint8_t switch_position(void)
+{
+	struct vhost_user_config c;
+
+	cr_assert_eq(rig_get_config(SWITCH, 1, 0, &c), 13);
+	return c.payload[0];
+}
+
+static void turn_switch(uint8_t to)
+{
+	cr_assert_eq(frontend_set_config(&rig.t.vmm, SWITCH, &to, 1, 0), 0);
+}
+
+INFLIGHT_TEST(keeps_what_the_driver_told_the_device)
+{
+	begin();
+	for (uint8_t to = 0; to < 3; to++) {
+		turn_switch(to);
+		die();
+		cr_expect_eq(switch_position(), to);
+	}
+	end();
+}
+
+INFLIGHT_TEST(lets_the_driver_of_this_session_have_the_last_word)
+{
+	begin();
+	turn_switch(0);
+	keep();
+	turn_switch(1);
+	cr_assert_eq(frontend_stop_queue(&rig.t.vmm, &rig.q0, NULL), 0);
+	put_back();
+	cr_assert_eq(frontend_set_inflight(&rig.t.vmm, &region), 0);
+	cr_expect_eq(switch_position(), 1);
+	start_queue();
+	die();
+	cr_expect_eq(switch_position(), 1);
+	end();
 }
 
 INFLIGHT_TEST(runs_again_what_was_in_flight_in_its_order)

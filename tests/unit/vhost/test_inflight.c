@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -66,7 +67,8 @@ Test(inflight, makes_sealed_memory_of_the_usual_size)
 				       &size);
 
 		cr_assert_geq(fd, 0);
-		cr_assert_eq(size, s->size, "row %u: %lu", i,
+		/* And a little more behind the parts. */
+		cr_assert_eq(size, s->size + 128, "row %u: %lu", i,
 			     (unsigned long)size);
 		cr_assert_eq(fstat(fd, &st), 0);
 		cr_assert_eq((uint64_t)st.st_size, size);
@@ -258,6 +260,100 @@ Test(inflight, tells_what_it_is)
 	cr_assert_eq(facts.queue_size, 128);
 	cr_assert_eq(facts.size, where.mmap_size);
 	cr_assert_eq(facts.fd, fd);
+}
+
+static const struct keep {
+	unsigned nr_queues;
+	bool packed;
+} keeps[] = { { 1, false }, { 2, false }, { 3, true }, { 16, true } };
+
+Test(inflight, keeps_a_few_bytes_behind_the_parts)
+{
+	char buf[INFLIGHT_KEEP_MAX], most[INFLIGHT_KEEP_MAX];
+
+	memset(most, 'm', sizeof(most));
+	for (unsigned i = 0; i < ARRAY_SIZE(keeps); i++) {
+		unsigned nr = keeps[i].nr_queues;
+		bool packed = keeps[i].packed;
+		struct vhost_user_inflight where = { .num_queues =
+							     (uint16_t)nr,
+						     .queue_size = 64 };
+		int fd = inflight_make(nr, 64, packed, &where.mmap_size);
+		int other = dup(fd);
+
+		cr_assert_eq(inflight_region_new(&region, fd, &where, packed,
+						 MAPPING_SHMEM, false),
+			     0);
+		cr_assert_eq(part_at(nr - 1, packed),
+			     (nr - 1) * (where.mmap_size - 128) / nr);
+		cr_assert_eq(inflight_region_kept(region, buf), 0);
+		inflight_region_keep(region, "first", 6);
+		inflight_region_keep(region, "second", 7);
+		inflight_region_free(region);
+		cr_assert_eq(inflight_region_new(&region, other, &where, packed,
+						 MAPPING_SHMEM, false),
+			     0);
+		cr_assert_eq(inflight_region_kept(region, buf), 7);
+		cr_assert_str_eq(buf, "second");
+		inflight_region_keep(region, most, sizeof(most));
+		cr_assert_eq(inflight_region_kept(region, buf), sizeof(most));
+		cr_assert_arr_eq(buf, most, sizeof(most));
+		if (i + 1 < ARRAY_SIZE(keeps))
+			inflight_region_free(region);
+	}
+}
+
+/* All bytes behind the parts, one after the other, have another value. */
+Test(inflight, believes_nothing_that_is_kept)
+{
+	struct vhost_user_inflight where = { .num_queues = 1,
+					     .queue_size = 64 };
+	int fd = inflight_make(1, 64, false, &where.mmap_size);
+	unsigned char *bytes = mmap(NULL, where.mmap_size,
+				    PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	char buf[INFLIGHT_KEEP_MAX];
+	unsigned nr_lost = 0;
+
+	for (uint64_t at = where.mmap_size - 128; at < where.mmap_size; at++) {
+		unsigned char was;
+
+		cr_assert_eq(inflight_region_new(&region, dup(fd), &where,
+						 false, MAPPING_SHMEM, false),
+			     0);
+		inflight_region_keep(region, "text", 5);
+		was = bytes[at];
+		bytes[at] = 0xff;
+		cr_assert_leq(inflight_region_kept(region, buf), sizeof(buf));
+		inflight_region_free(region);
+		cr_assert_eq(inflight_region_new(&region, dup(fd), &where,
+						 false, MAPPING_SHMEM, false),
+			     0);
+		nr_lost += inflight_region_kept(region, buf) == 0;
+		bytes[at] = was;
+		inflight_region_free(region);
+	}
+	/* The magic, and the length that counts. */
+	cr_assert_geq(nr_lost, 9);
+	region = NULL;
+	munmap(bytes, where.mmap_size);
+	close(fd);
+}
+
+Test(inflight, keeps_nothing_with_the_region_of_others)
+{
+	struct vhost_user_inflight where = { 2112, 0, 1, 128, 0 };
+	int fd = memory_file(PAGE);
+	char buf[INFLIGHT_KEEP_MAX];
+
+	cr_assert_eq(inflight_region_new(&region, fd, &where, false,
+					 MAPPING_SHMEM, false),
+		     0);
+	inflight_region_keep(region, "text", 5);
+	cr_assert_eq(inflight_region_kept(region, buf), 0);
+	for (uint64_t at = 0; at < where.mmap_size; at++)
+		cr_assert_eq(((char *)inflight_region_part(region, 0, false)
+				      .host)[at],
+			     0);
 }
 
 Test(inflight, is_guarded)

@@ -144,7 +144,7 @@ Test(state, has_all_that_was_negotiated)
 	put(36, 1, 15);
 	put(38, 1, 1); /* device_len */
 	put(40, 1, 0x77);
-	put(72, 8, 4 * (32 + 256 * 32 + 32));
+	put(72, 8, 4 * (32 + 256 * 32 + 32) + 128);
 	put(88, 5, 0x0101000004);
 	put_queue(0, &rig.q0);
 	put(AT_QUEUES + 3 * QUEUE_SIZE + 38, 1, 1);
@@ -467,7 +467,7 @@ Test(state, notes_the_region_in_flight_of_the_front_end)
 	state_free(s, fd);
 }
 
-/* With rings of 256 entries, in the packed format: 64 bytes aligned. */
+/* Rings of 256 entries, packed, 64 bytes aligned; and 128 bytes behind them. */
 Test(state, notes_the_region_in_flight_that_is_its_own)
 {
 	const struct state *s;
@@ -477,7 +477,7 @@ Test(state, notes_the_region_in_flight_that_is_its_own)
 	s = map_state(state_fd());
 	cr_assert_eq(memcmp(inflight_of(s), want, 24), 0);
 	cr_assert_eq(frontend_start_queue(&rig.t.vmm, &rig.q0), 0);
-	put(0, 8, 4 * (32 + 256 * 32 + 32));
+	put(0, 8, 4 * (32 + 256 * 32 + 32) + 128);
 	put(16, 2, 4);
 	put(18, 2, 256);
 	put(20, 1, 1);
