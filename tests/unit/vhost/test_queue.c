@@ -21,6 +21,8 @@
 #include "run/offload.h"
 #include "vhost/guard.h"
 #include "vhost/queue.h"
+#include "vhost/ring_verbs.h"
+#include "vhost/slots.h"
 
 #define W    VRING_DESC_F_WRITE
 #define I    VRING_DESC_F_INDIRECT
@@ -1245,6 +1247,127 @@ QUEUE_TEST(gives_back_the_array_of_a_long_chain_that_must_wait)
 	set_limits(false);
 	for (unsigned i = 0; i < WORKER_NR_IOV; i++)
 		wait_used(&guests[i], 1);
+}
+
+/* ---- requests of a predecessor ---- */
+
+/* One that took the first @n chains of the driver, and died. */
+static void leave(struct guest *g, unsigned n)
+{
+	struct ring r = { .size = SIZE, .is_packed = packed,
+			  .map = g->rm.map };
+	struct iovec iov[SLOT_IOV];
+	struct chain c = { .iov = iov, .max_iov = SLOT_IOV };
+
+	cr_assert_eq(ring_init(&r), 0);
+	cr_assert_eq(ring_locate(&r, &g->rm.addr), 0);
+	cr_assert_eq(ring_restore(&r, g->setup.base, &g->setup.inflight), 0);
+	for (unsigned i = 0; i < n; i++) {
+		rm_avail(&g->rm, i);
+		cr_assert_eq(ring_pop(&r, &c), 1);
+	}
+	ring_fini(&r);
+	g->setup.inflight.resume = true;
+	/* A front-end can but guess. */
+	g->setup.base = -1;
+}
+
+/* What the device got and holds comes from a predecessor, or does not. */
+static void expect_held_again(struct guest *g, unsigned nr, unsigned nr_again)
+{
+	wait_held(g, nr);
+	for (unsigned i = 0; i < nr; i++) {
+		cr_assert_eq(g->held[i]->id, i);
+		cr_assert_eq(g->held[i]->again, i < nr_again);
+	}
+}
+
+QUEUE_TEST(runs_again_what_a_predecessor_took)
+{
+	g0->hold = true;
+	leave(g0, 5);
+	rm_avail(&g0->rm, 5);
+	start(g0);
+	expect_held_again(g0, 6, 5);
+	run_on(home, answer_all, g0);
+	wait_used(g0, 6);
+}
+
+QUEUE_TEST(lets_what_was_found_wait_for_the_limits_and_keeps_its_order)
+{
+	limit(g0);
+	g0->hold = true;
+	leave(g0, 3);
+	rm_avail(&g0->rm, 3);
+	start(g0);
+	settle();
+	cr_assert_eq(nr_order, 0);
+	set_limits(false);
+	expect_held_again(g0, 4, 3);
+	run_on(home, answer_all, g0);
+	wait_used(g0, 4);
+}
+
+QUEUE_TEST(answers_what_was_found_before_it_is_drained)
+{
+	limit(g0);
+	leave(g0, 40);
+	rm_avail(&g0->rm, 40);
+	start(g0);
+	settle();
+	cr_assert_eq(nr_order, 0);
+	drain(g0);
+	cr_assert_eq(used(g0), 40, "the limits do not hold it up");
+	cr_assert_eq(queue_base(g0->q), base_after(40));
+}
+
+QUEUE_TEST(answers_what_was_found_even_if_it_is_disabled)
+{
+	g0->setup.enabled = false;
+	leave(g0, 3);
+	rm_avail(&g0->rm, 3);
+	start(g0);
+	settle();
+	cr_assert_eq(nr_order, 0);
+	drain(g0);
+	cr_assert_eq(used(g0), 3);
+}
+
+QUEUE_TEST(leaves_what_was_found_when_it_is_broken)
+{
+	leave(g0, 3);
+	/* Its buffer is nowhere now, here and in the copy. */
+	rm_desc(&g0->rm, 1, 0, 1, W, 0);
+	if (packed)
+		memset(g0->part + 32 + 32 + 24, 0, 8);
+	start(g0);
+	cr_assert(within_10_s(is_broken, g0));
+	wait_used(g0, 1);
+	drain(g0);
+	cr_assert_eq(used(g0), 1);
+	cr_assert_eq(g0->part[packed ? 32 : 16], 0);
+	cr_assert_eq(g0->part[packed ? 64 : 32], 1);
+	cr_assert_eq(g0->part[packed ? 96 : 48], 1);
+}
+
+static unsigned nr_in_flight;
+
+static void count_in_flight(struct guest *g)
+{
+	struct queue_facts f;
+
+	queue_facts(g->q, &f);
+	nr_in_flight = f.in_flight;
+}
+
+QUEUE_TEST(tells_of_what_was_found_as_in_flight)
+{
+	g0->setup.enabled = false;
+	leave(g0, 3);
+	start(g0);
+	settle();
+	run_on(home, count_in_flight, g0);
+	cr_assert_eq(nr_in_flight, 3);
 }
 
 /* ---- memory ---- */
