@@ -49,6 +49,7 @@ unit_tests_SOURCES = \
 	tests/fuzz/corpus.c \
 	tests/fuzz/fuzz.h \
 	tests/fuzz/fuzz_config.c \
+	tests/fuzz/fuzz_inflight.c \
 	tests/fuzz/fuzz_proto.c \
 	tests/fuzz/fuzz_ring.c \
 	tests/fuzz/fuzz_session.c \
@@ -215,6 +216,7 @@ fuzzers =
 if FUZZ
 fuzzers += \
 	fuzz-config \
+	fuzz-inflight \
 	fuzz-packed \
 	fuzz-proto \
 	fuzz-session \
@@ -225,6 +227,11 @@ fuzz_config_SOURCES = tests/fuzz/entry.c tests/fuzz/fuzz.h \
 fuzz_config_CPPFLAGS = $(AM_CPPFLAGS) -DFUZZ_TARGET=fuzz_config
 fuzz_config_LDFLAGS = $(fuzz_ldflags)
 fuzz_config_LDADD = $(vringd_libs)
+fuzz_inflight_SOURCES = tests/fuzz/entry.c tests/fuzz/fuzz.h \
+	tests/fuzz/fuzz_inflight.c tests/lib/ringmem.c tests/lib/ringmem.h
+fuzz_inflight_CPPFLAGS = $(AM_CPPFLAGS) -DFUZZ_TARGET=fuzz_inflight
+fuzz_inflight_LDFLAGS = $(fuzz_ldflags)
+fuzz_inflight_LDADD = $(vringd_libs)
 fuzz_packed_SOURCES = tests/fuzz/entry.c tests/fuzz/fuzz.h \
 	tests/fuzz/fuzz_ring.c tests/lib/ringmem.c tests/lib/ringmem.h
 fuzz_packed_CPPFLAGS = $(AM_CPPFLAGS) -DFUZZ_TARGET=fuzz_packed

@@ -9,6 +9,7 @@ typedef int fuzz_target(const uint8_t *data, size_t size);
 
 /* Any bytes at all; a broken promise aborts.  Returns 0. */
 fuzz_target fuzz_config;
+fuzz_target fuzz_inflight;
 fuzz_target fuzz_packed;
 fuzz_target fuzz_proto;
 fuzz_target fuzz_session;

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/util.h"
+#include "fuzz.h"
 
 #define PAGE 4096u
 
@@ -380,4 +381,11 @@ Test(inflight, accepts_that_there_is_nothing)
 	cr_assert_eq(inflight_init(&f, 8, true), 0);
 	inflight_fini(&f);
 	inflight_fini(&f);
+}
+
+/* ---- what the fuzzer knows ---- */
+
+Test(inflight, keeps_its_promises_for_the_whole_corpus)
+{
+	cr_assert_geq(fuzz_corpus("inflight", fuzz_inflight), 52);
 }
