@@ -14,12 +14,14 @@
 #define NEXT	 VRING_DESC_F_NEXT
 #define WRITE	 VRING_DESC_F_WRITE
 #define INDIRECT VRING_DESC_F_INDIRECT
+#define PACKED	 (1ULL << VIRTIO_F_RING_PACKED)
 
 #define SECONDS 2
 /* As long as a queue that broke is left so. */
 #define ROUND_CHANGES 20000
 
 static struct testguest g;
+static bool packed; /* its rings */
 static _Atomic bool enough;
 static uint32_t seed = 1;
 
@@ -48,11 +50,9 @@ static uint32_t any(uint32_t below)
 }
 
 /* Requests of four descriptors, half of them in a table of their own. */
-static void write_requests(struct vring_desc *table, uint64_t table_gpa,
-			   uint64_t data)
+static void write_requests(struct vring_desc *d, struct vring_desc *table,
+			   uint64_t table_gpa, uint64_t data)
 {
-	struct vring_desc *d = g.q[0].ring.vring.desc;
-
 	for (uint16_t i = 0; i < 128; i += 4) {
 		struct vring_desc *to = i & 4 ? &table[i] : &d[i];
 		uint16_t first = i & 4 ? 0 : i;
@@ -70,17 +70,47 @@ static void write_requests(struct vring_desc *table, uint64_t table_gpa,
 	}
 }
 
+/* The same for a packed ring, whose tables ignore NEXT. */
+static void make_packed(struct vring_desc *all)
+{
+	for (uint16_t i = 0; i < 128; i++) {
+		/* A request's id is its first, and in the last one. */
+		struct vring_packed_desc p = {all[i].addr, all[i].len,
+					      (uint16_t)(i & ~3),
+					      all[i].flags};
+
+		memcpy(&all[i], &p, sizeof(p));
+	}
+}
+
+/* Where flags and what follows them lie differs, and nothing else. */
+static volatile __virtio16 *flags_of(volatile struct vring_desc *d)
+{
+	return packed ? &d->next : &d->flags;
+}
+
+static volatile __virtio16 *next_of(volatile struct vring_desc *d)
+{
+	return packed ? &d->flags : &d->next;
+}
+
+static struct vring_desc *ring_descs(void)
+{
+	return packed ? (void *)g.q[0].ring.pvring.desc :
+			g.q[0].ring.vring.desc;
+}
+
 /* One change that breaks no rule, or rarely one that may. */
 static void change_something(struct vring_desc *table, uint64_t data,
 			     bool break_rules)
 {
 	static const uint64_t wrong[] = {0xfffffffffffffff8, 1ULL << 40,
 					 TESTTARGET_MEM - 100};
-	struct vring_desc *all = any(2) ? table : g.q[0].ring.vring.desc;
+	struct vring_desc *all = any(2) ? table : ring_descs();
 	volatile struct vring_desc *d = &all[any(32) * 4 + any(4)];
 	unsigned what = any(break_rules ? 8 : 4);
 
-	if (d->flags & INDIRECT && !break_rules)
+	if (*flags_of(d) & INDIRECT && !break_rules)
 		return;
 	if (what == 0)
 		d->addr = data + any(8192);
@@ -96,12 +126,30 @@ static void change_something(struct vring_desc *table, uint64_t data,
 	else if (what == 5)
 		d->len = any(2) ? 0xffffffff : any(100) * 16;
 	else if (what == 6)
-		d->flags = (uint16_t)any(8);
+		*flags_of(d) = (uint16_t)(any(8) | (packed ? any(65536) : 0));
 	else
-		d->next = (uint16_t)any(256);
+		*next_of(d) = (uint16_t)any(256);
 }
 
-static void announce(bool break_rules)
+/*
+ * One request after the other as it was written first.  Nobody looks whether
+ * there is room: the device is quick, mostly.
+ */
+static void announce_packed(const struct vring_desc *requests, unsigned *next)
+{
+	for (unsigned n = 1 + any(4); n; n--) {
+		unsigned first = *next % 128, nr = first & 4 ? 1 : 4;
+		struct vring_packed_desc p[4];
+
+		memcpy(p, &requests[first], nr * sizeof(p[0]));
+		guestring_post_raw_packed(&g.q[0].ring, p, nr);
+		*next += 4;
+	}
+	guestring_publish(&g.q[0].ring);
+	frontend_kick(&g.q[0]);
+}
+
+static void announce_split(bool break_rules)
 {
 	struct vring_avail *avail = g.q[0].ring.vring.avail;
 	uint16_t add = (uint16_t)(1 + any(4));
@@ -117,17 +165,27 @@ static void announce(bool break_rules)
 
 static void attack_once(bool break_rules)
 {
+	struct vring_desc requests[128] = {0};
+	unsigned next = 0;
 	struct vring_desc *table;
 	uint64_t data;
 
-	testguest_start(&g, &attack.t, 1, UINT64_MAX);
+	testguest_start(&g, &attack.t, 1, packed ? UINT64_MAX : ~PACKED);
 	table = guestmem_alloc(&g.mem, 128 * sizeof(*table), 16);
 	data = guestmem_gpa(&g.mem, guestmem_alloc(&g.mem, 16384, 4096));
-	write_requests(table, guestmem_gpa(&g.mem, table), data);
+	write_requests(requests, table, guestmem_gpa(&g.mem, table), data);
+	if (packed) {
+		make_packed(requests);
+		make_packed(table);
+	} else {
+		memcpy(ring_descs(), requests, sizeof(requests));
+	}
 	for (unsigned i = 0; i < ROUND_CHANGES; i++) {
 		change_something(table, data, break_rules);
-		if (i % 50 == 0)
-			announce(break_rules);
+		if (i % 50 == 0 && packed)
+			announce_packed(requests, &next);
+		else if (i % 50 == 0)
+			announce_split(break_rules);
 	}
 	testguest_stop(&g);
 }
@@ -139,11 +197,14 @@ Test(attacks_race, a_guest_that_changes_everything_at_any_moment)
 	unsigned rounds = 0;
 
 	attack_init(&attack);
+	attack.t.config.packed = true;
 	attack_begin(&attack);
 	cr_assert_eq(pthread_create(&w.thread, NULL, watch_neighbour, &w), 0);
 	end = time(NULL) + SECONDS;
-	while (time(NULL) < end)
+	while (time(NULL) < end) {
+		packed = rounds & 2;
 		attack_once(rounds++ & 1);
+	}
 	atomic_store(&enough, true);
 	pthread_join(w.thread, NULL);
 	cr_assert_eq(w.ret, 0, "the neighbour, round %u: %d", w.rounds, w.ret);
