@@ -503,12 +503,23 @@ static int set_vring_base(struct session *s, struct proto_msg *m)
 	q->base = m->p.state.num;
 	q->has_base = true;
 	q->last_base = m->p.state.num;
+	q->has_last_base = true;
 	return 0;
+}
+
+/* Where a driver begins: in a packed ring both counters are 1 there. */
+static uint32_t first_base(const struct session *s)
+{
+	uint32_t wrap = 1u << VRING_PACKED_EVENT_F_WRAP_CTR;
+
+	return is_packed(s) ? wrap | wrap << 16 : 0;
 }
 
 static void finish_get_vring_base(struct session *s, struct proto_msg *m)
 {
-	m->p.state.num = queue_of(s, m)->state->last_base;
+	const struct state_queue *q = queue_of(s, m)->state;
+
+	m->p.state.num = q->has_last_base ? q->last_base : first_base(s);
 	m->reply_size = sizeof(m->p.state);
 }
 

@@ -610,6 +610,7 @@ static void drained(void *ctx, struct queue *queue)
 	q->lent = false;
 	q->draining = false;
 	q->state->last_base = queue_base(queue);
+	q->state->has_last_base = true;
 	q->state->resumes = false;
 	s->nr_draining--;
 	s->p.ops->queue_idle(s->p.ctx, s, q->index);

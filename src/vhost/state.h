@@ -57,7 +57,8 @@ struct state_queue {
 
 	uint32_t size;	    /* 0: not told */
 	uint32_t base;	    /* as in SET_VRING_BASE, valid with @has_base */
-	uint32_t last_base; /* what GET_VRING_BASE answers */
+	/* What GET_VRING_BASE answers, valid with @has_last_base. */
+	uint32_t last_base;
 	uint8_t has_addr;
 	uint8_t has_base; /* since it last ran */
 	uint8_t enabled;
@@ -70,7 +71,8 @@ struct state_queue {
 	 * @base: it runs, or has not run since SET_INFLIGHT_FD.
 	 */
 	uint8_t resumes;
-	uint8_t reserved[4];
+	uint8_t has_last_base; /* it was told, or ran */
+	uint8_t reserved[3];
 };
 
 /* As in SET_INFLIGHT_FD; all 0: there is no region yet. */

@@ -611,6 +611,17 @@ Test(handlers, takes_any_size_for_a_packed_ring)
 	rig_close();
 }
 
+/* Who stores it and tells it again gets a ring that works. */
+RIG_TEST(handlers, answers_where_a_driver_begins_when_never_told)
+{
+	unsigned base = 1;
+
+	rig_open();
+	cr_assert_eq(frontend_stop_queue(&rig.t.vmm, &rig.q0, &base), 0);
+	cr_assert_eq(base, rig.t.packed ? 0x80008000 : 0);
+	rig_close();
+}
+
 Test(handlers, takes_both_places_of_a_packed_ring_as_its_base)
 {
 	static const uint32_t bases[] = {0, 0x8000, 0x80008000, 0x80038003,

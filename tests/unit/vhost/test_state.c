@@ -95,6 +95,7 @@ static void put_queue(unsigned index, const struct frontend_queue *q)
 	put(at + 41, 1, 1); /* has_call */
 	put(at + 42, 1, 1); /* has_err */
 	put(at + 43, 1, 1); /* resumes */
+	put(at + 44, 1, 1); /* has_last_base */
 }
 
 static void put_region(unsigned index)
