@@ -148,6 +148,25 @@ uint32_t packed_base(const struct ring *r)
 						   << 16;
 }
 
+/* A driver that is at it writes the flags of a chain's head last of all. */
+#define MAX_UNFINISHED 1
+
+bool packed_has_answers(const struct vring_packed_desc *desc, unsigned size)
+{
+	unsigned nr_unfinished = 0;
+
+	for (unsigned i = 0; i < size; i++) {
+		uint16_t flags = ring_load(&desc[i].flags,
+					   memory_order_relaxed);
+
+		if (flags & F_USED)
+			return true;
+		nr_unfinished += !(flags & F_AVAIL) &&
+				 (desc[i].addr || desc[i].len || desc[i].id);
+	}
+	return nr_unfinished > MAX_UNFINISHED;
+}
+
 bool packed_is_fresh(const struct ring *r)
 {
 	return pack_pos(r->packed.published) == WRAP_BIT;

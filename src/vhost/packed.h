@@ -57,6 +57,14 @@ uint32_t packed_base(const struct ring *r);
 bool packed_is_fresh(const struct ring *r);
 
 /*
+ * Has the driver of a ring of @size had answers, as far as it shows?  In the
+ * first lap what it made available has the one bit and the rest is empty; any
+ * other bit, or what is neither, was written later.  Only when all places are
+ * available, in the third lap or the fifth, it looks like the first.
+ */
+bool packed_has_answers(const struct vring_packed_desc *desc, unsigned size);
+
+/*
  * Take the next chain.  Returns 1 and fills @c, 0 when the ring is empty, or
  * -EPROTO when the driver broke the rules, with the reason in @r->why.  Each
  * descriptor is copied once, then checked; addresses are checked to their end.

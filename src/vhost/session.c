@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/util.h"
 #include "run/offload.h"
+#include "vhost/packed.h"
 #include "vhost/ring.h"
 
 #define BIT(n) (UINT64_C(1) << (n))
@@ -478,27 +479,39 @@ static struct queue_setup setup_of(const struct session *s,
 	};
 }
 
-/* The driver's first ring has all counters at 0, and the first wrap at 1. */
-static bool is_ring_used(const struct session *s, const struct state_queue *q)
+/* A driver begins at 0, and in a packed ring with a wrap counter of 1. */
+static bool is_split_used(const struct session *s, const struct state_queue *q)
 {
-	bool packed = s->state->features & BIT(VIRTIO_F_RING_PACKED);
-	const struct vring_used *used;
+	const struct vring_used *used =
+		memmap_uva(s->map, q->used, sizeof(*used));
 
-	if (!q->size || !q->has_addr)
-		return false;
-	if (packed)
-		return q->has_base &&
-		       (uint16_t)q->base != 1u << VRING_PACKED_EVENT_F_WRAP_CTR;
-	used = memmap_uva(s->map, q->used, sizeof(*used));
-	return (used && ring_load(&used->idx, memory_order_relaxed)) ||
-	       (q->has_base && q->base);
+	return (q->has_base && q->base) ||
+	       (used && ring_load(&used->idx, memory_order_relaxed));
+}
+
+/* After a crash QEMU tells a base from before, so the ring says more. */
+static bool is_packed_used(const struct session *s, const struct state_queue *q)
+{
+	const uint16_t begin = 1u << VRING_PACKED_EVENT_F_WRAP_CTR;
+	const struct vring_packed_desc *desc =
+		memmap_uva(s->map, q->desc, q->size * sizeof(*desc));
+
+	return (q->has_base && (uint16_t)q->base != begin) ||
+	       (desc && packed_has_answers(desc, q->size));
 }
 
 bool session_rings_are_used(const struct session *s)
 {
-	for (unsigned i = 0; i < s->p.nr_queues; i++)
-		if (is_ring_used(s, &s->state->queues[i]))
+	bool packed = s->state->features & BIT(VIRTIO_F_RING_PACKED);
+
+	for (unsigned i = 0; i < s->p.nr_queues; i++) {
+		const struct state_queue *q = &s->state->queues[i];
+
+		if (!q->size || !q->has_addr)
+			continue;
+		if (packed ? is_packed_used(s, q) : is_split_used(s, q))
 			return true;
+	}
 	return false;
 }
 

@@ -9,7 +9,7 @@ why='the guest has used this disk before, and what was on it is lost'
 
 daemon_config <<EOF
 targets:
-  - {name: mem, backend: {kind: mem, size: 16MiB}}
+  - {name: mem, packed: on, backend: {kind: mem, size: 16MiB}}
 EOF
 daemon_start
 "$guest" "$T/mem.sock" write:0:4096:x >"$T/out" || fail "$(cat "$T/out")"
@@ -52,7 +52,13 @@ crash_under_load()
 }
 daemon_kill
 daemon_start
-crash_under_load --keep-rings
+crash_under_load --no-inflight --keep-rings
+daemon_kill
+daemon_start
+crash_under_load --iodepth 64 --queues 4
+daemon_kill
+daemon_start
+crash_under_load --packed
 
 # A fresh one is served, and then everybody who comes again.
 [ "$("$guest" "$T/mem.sock" write:0:4096:x | tail -n 1)" = 0 ] ||

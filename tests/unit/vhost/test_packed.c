@@ -627,6 +627,51 @@ PACKED_TEST(wants_the_kick_behind_what_is_in_flight)
 
 /* ---- what the fuzzer knows ---- */
 
+/* Whether a driver has had answers, after it got @nr of them one by one. */
+static bool has_answers(unsigned nr)
+{
+	memset(rm->packed, 0, rm->size * sizeof(*rm->packed));
+	for (unsigned i = 0; i < nr; i++) {
+		bool odd = i / rm->size % 2 == 0;
+
+		put(i % rm->size, RM_B, 8, 1, odd ? A | U : 0);
+	}
+	return packed_has_answers(rm->packed, rm->size);
+}
+
+/* One more buffer than was answered is available, in parts of one place. */
+static bool has_answers_and_more(unsigned nr, unsigned more)
+{
+	bool odd;
+
+	has_answers(nr);
+	for (unsigned i = nr; i < nr + more; i++) {
+		odd = i / rm->size % 2 == 0;
+		put(i % rm->size, RM_B, 8, 1, odd ? A : U);
+	}
+	return packed_has_answers(rm->packed, rm->size);
+}
+
+PACKED_TEST(knows_whether_a_driver_has_had_answers)
+{
+	unsigned size = rm->size;
+
+	cr_expect_not(has_answers(0));
+	for (unsigned nr = 1; nr < 6 * size; nr++)
+		for (unsigned more = 0; more <= size; more++)
+			/* Full, it looks as in the first lap. */
+			if (more < size - 1 || nr / size % 2)
+				cr_assert(has_answers_and_more(nr, more),
+					  "%u, then %u", nr, more);
+	for (unsigned more = 0; more <= size; more++)
+		cr_assert_not(has_answers_and_more(0, more));
+	/* A chain of two whose head has no flags yet. */
+	has_answers(0);
+	put(0, RM_B, 8, 1, 0);
+	put(1, RM_B, 8, 1, A);
+	cr_expect_not(packed_has_answers(rm->packed, size));
+}
+
 Test(packed, keeps_its_promises_for_the_whole_corpus)
 {
 	cr_assert_geq(fuzz_corpus("packed", fuzz_packed), 41);
