@@ -334,10 +334,14 @@ struct vring_used_elem rm_used(struct ringmem *rm, unsigned i)
 void rm_want_calls(struct ringmem *rm, bool wanted)
 {
 	if (rm->is_packed)
-		rm->driver->flags = wanted ? VRING_PACKED_EVENT_FLAG_ENABLE :
-					     VRING_PACKED_EVENT_FLAG_DISABLE;
+		__atomic_store_n(&rm->driver->flags,
+				 wanted ? VRING_PACKED_EVENT_FLAG_ENABLE :
+					  VRING_PACKED_EVENT_FLAG_DISABLE,
+				 __ATOMIC_RELAXED);
 	else
-		rm->avail->flags = wanted ? 0 : VRING_AVAIL_F_NO_INTERRUPT;
+		__atomic_store_n(&rm->avail->flags,
+				 wanted ? 0 : VRING_AVAIL_F_NO_INTERRUPT,
+				 __ATOMIC_RELAXED);
 }
 
 void rm_want_call_at(struct ringmem *rm, unsigned n)

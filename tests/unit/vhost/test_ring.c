@@ -954,18 +954,34 @@ static bool wait_for(unsigned *counter)
 	return false;
 }
 
+/* For answer number @n, or for none. */
+static void want_call(unsigned n, bool wanted)
+{
+	if (rr_kind()->event_idx && wanted)
+		rm_want_call_at(rm, n);
+	else if (rr_kind() == &rr_split_event)
+		rm_want_call_at(rm, n - 1); /* which has passed */
+	else
+		rm_want_calls(rm, wanted);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
 static void *driver(void *arg)
 {
 	(void)arg;
 	for (unsigned i = 0; i < EXCHANGES; i++) {
 		uint16_t used = i;
 
-		if (rr_kind()->event_idx)
-			rm_want_call_at(rm, i);
+		want_call(i, false);
+		__atomic_store_n(&bell.calls, 0, __ATOMIC_SEQ_CST);
 		rm_avail(rm, 0);
 		__atomic_thread_fence(__ATOMIC_SEQ_CST);
 		if (rm_wants_kick(rm, rr_kind()->event_idx))
 			__atomic_store_n(&bell.kicks, 1, __ATOMIC_SEQ_CST);
+		/* Look for a while, then go to sleep: about when it comes. */
+		for (unsigned k = i % 512; k && rm_nr_used(rm) == used; k--)
+			;
+		want_call(i, true);
 		if (rm_nr_used(rm) == used && !wait_for(&bell.calls)) {
 			__atomic_store_n(&bell.failed, true, __ATOMIC_SEQ_CST);
 			break;
