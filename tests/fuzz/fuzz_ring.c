@@ -5,6 +5,9 @@
  * chains are available (their number, then a byte each), and descriptors in a
  * short form, since nobody finds 64-bit addresses by chance: the first ones are
  * the ring's, those behind are an indirect table's.
+ *
+ * When chains are held, the daemon dies before it answers all of them, and a
+ * successor finds the rest in flight, whatever the driver has done.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -228,6 +231,76 @@ static void pop_once_more(struct chain *c, unsigned flags)
 	expect(pop(c, flags) == 1 && c->id == head);
 }
 
+/* A ring as it is, begun at @base, or found as a predecessor left it. */
+static int start(unsigned flags, uint16_t base, bool is_successor)
+{
+	const struct inflight_part region = {
+		.host = part,
+		.nr_desc = rm.size,
+		.resume = is_successor,
+	};
+
+	ring_fini(&r);
+	r = (struct ring){ .size = rm.size, .is_packed = rm.is_packed,
+			   .map = rm.map, .event_idx = flags & EVENT_IDX,
+			   .indirect = !(flags & NO_INDIRECT) };
+	expect(!ring_init(&r));
+	expect(!ring_locate(&r, &rm.addr));
+	return ring_restore(&r, base, &region);
+}
+
+/* No driver takes for an answer what was not announced. */
+static void check_hidden(void)
+{
+	struct ring_pos at = r.packed.used;
+
+	for (unsigned n = r.packed.nr_held; n; n--) {
+		uint16_t flags = rm.packed[at.idx].flags;
+
+		expect(!(flags & 1u << VRING_PACKED_DESC_F_AVAIL) == at.wrap ||
+		       !(flags & 1u << VRING_PACKED_DESC_F_USED) == at.wrap);
+		at.wrap ^= at.idx + 1u == rm.size;
+		at.idx = (at.idx + 1) % rm.size;
+	}
+}
+
+/*
+ * Half of what is held was pushed, and not shown.  Whoever dies then has
+ * answered nothing.  Returns how many the successor has.  The descriptors of a
+ * split ring, and all tables, may be spoilt since they were read first.
+ */
+static unsigned die(unsigned nr_held, unsigned flags)
+{
+	static struct chain was[MAX_HELD];
+	struct ring old = r;
+	unsigned i;
+	int err;
+
+	memcpy(was, held, nr_held * sizeof(*held));
+	for (i = 0; i < nr_held / 2; i++)
+		ring_push(&r, &held[i], 0);
+	err = start(flags, 0, true);
+	expect(!err || (err == -EPROTO && !rm.is_packed && r.why[0]));
+	if (err)
+		return 0;
+	expect(ring_base(&r) == ring_base(&old));
+	if (rm.is_packed)
+		check_hidden();
+	for (i = 0; i < nr_held; i++) {
+		struct chain *c = &held[i];
+		int got = pop(c, flags);
+
+		if (got != 1) {
+			expect(got == -EPROTO && r.why[0]);
+			break;
+		}
+		expect(c->again && c->id == was[i].id);
+		expect(!rm.is_packed || c->nr_desc == was[i].nr_desc);
+		check_chain(c);
+	}
+	return i;
+}
+
 static void serve(unsigned flags)
 {
 	unsigned nr_held = 0;
@@ -249,34 +322,17 @@ static void serve(unsigned flags)
 		if (!(flags & HOLD))
 			nr_held = answer(nr_held);
 	}
+	if (flags & HOLD)
+		nr_held = die(nr_held, flags);
 	answer(nr_held);
 	ring_arm(&r);
-}
-
-static void start(unsigned flags, bool packed, uint8_t where)
-{
-	const struct inflight_part region = {
-		.host = part,
-		.nr_desc = rm.size,
-	};
-	uint16_t base = 0;
-
-	if (packed)
-		base = where % rm.size | (where & 0x80 ? 0 : 0x8000);
-	rm_begin(&rm, base);
-	ring_fini(&r);
-	r = (struct ring){ .size = rm.size, .is_packed = packed, .map = rm.map,
-			   .event_idx = flags & EVENT_IDX,
-			   .indirect = !(flags & NO_INDIRECT) };
-	expect(!ring_init(&r));
-	expect(!ring_locate(&r, &rm.addr));
-	expect(!ring_restore(&r, base, &region));
 }
 
 static int fuzz(const uint8_t *data, size_t size, bool packed)
 {
 	unsigned flags = size ? *data++ : 0;
 	uint8_t where = 0;
+	uint16_t base = 0;
 
 	size -= !!size;
 	if (packed && size) {
@@ -287,7 +343,10 @@ static int fuzz(const uint8_t *data, size_t size, bool packed)
 		rm_init(&rm, packed, 1);
 	rm_place(&rm, packed, sizes[packed][flags & SIZE_BITS]);
 	memset(rm_at(&rm, RM_D), 0, RM_DATA_SIZE);
-	start(flags, packed, where);
+	if (packed)
+		base = where % rm.size | (where & 0x80 ? 0 : 0x8000);
+	rm_begin(&rm, base);
+	expect(!start(flags, base, false));
 	fill(data, size, flags);
 	serve(flags);
 	return 0;
