@@ -59,6 +59,7 @@ void notify_unwatch(struct notify *n)
 
 void notify_call(struct notify *n)
 {
+	n->was_called = true;
 	if (n->call)
 		call_send(n->call, n->worker);
 }
@@ -107,12 +108,10 @@ static void name_call(const struct notify *n, struct call *c, uint64_t *made)
 
 void notify_change_call(struct notify *n, struct call *c)
 {
-	bool again = call_is_busy(n->call);
-
 	stop_call(n, &n->call);
 	n->call = c;
 	name_call(n, c, n->calls);
-	if (again)
+	if (n->was_called)
 		notify_call(n);
 }
 
@@ -154,6 +153,7 @@ int notify_set(struct notify *n, struct worker *w, int kick, int call, int err,
 	}
 	n->worker = w;
 	n->kick.fd = kick;
+	n->was_called = false;
 	n->calls = calls;
 	name_call(n, n->call, calls);
 	name_call(n, n->err, NULL);

@@ -22,6 +22,7 @@ struct notify {
 	struct ev_timer poll;	/* runs then */
 	struct call *call;	/* NULL without one, as err */
 	struct call *err;
+	bool was_called;	/* or would have been, with a descriptor */
 	uint64_t *calls;	/* counts those made */
 	unsigned nr_stopping;	/* calls that are being cancelled */
 };
@@ -58,9 +59,10 @@ void notify_call(struct notify *n);
 void notify_err(struct notify *n);
 
 /*
- * Use @c, which may be NULL, instead.  A call that was under way on the old
- * descriptor is cancelled, so it is made on the new one: one too many does no
- * harm.
+ * Use @c, which may be NULL, instead.  If the driver was ever called, it is
+ * called once more: one too many does no harm, but a call on the old descriptor
+ * may be under way, or may have led nowhere.  QEMU starts its rings with one
+ * that it never reads, and brings the guest's when they run.
  */
 void notify_change_call(struct notify *n, struct call *c);
 void notify_change_err(struct notify *n, struct call *c);

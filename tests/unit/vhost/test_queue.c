@@ -845,6 +845,45 @@ QUEUE_TEST(calls_on_the_new_descriptor_when_the_old_one_was_stuck)
 	cr_assert_eq(take_call(fresh), 1);
 }
 
+QUEUE_TEST(repeats_on_a_new_descriptor_what_the_old_one_may_have_swallowed)
+{
+	int fresh = eventfd(0, EFD_NONBLOCK);
+
+	start(g0);
+	offer(g0, 0);
+	wait_used(g0, 1);
+	cr_assert_eq(take_call(g0->call), 1);
+	change = (struct queue_change){ QUEUE_CHANGE_CALL, .fd = dup(fresh) };
+	change_queue(g0);
+	cr_assert_eq(take_call(fresh), 1);
+}
+
+QUEUE_TEST(repeats_a_call_for_which_there_was_no_descriptor)
+{
+	int fresh = eventfd(0, EFD_NONBLOCK);
+
+	close(g0->setup.call);
+	g0->setup.call = -1;
+	start(g0);
+	offer(g0, 0);
+	wait_used(g0, 1);
+	settle();
+	change = (struct queue_change){ QUEUE_CHANGE_CALL, .fd = dup(fresh) };
+	change_queue(g0);
+	cr_assert_eq(take_call(fresh), 1);
+}
+
+QUEUE_TEST(makes_no_call_on_a_new_descriptor_before_there_was_one)
+{
+	int fresh = eventfd(0, EFD_NONBLOCK);
+
+	start(g0);
+	change = (struct queue_change){ QUEUE_CHANGE_CALL, .fd = dup(fresh) };
+	change_queue(g0);
+	settle();
+	cr_assert_not(is_readable(fresh, 0));
+}
+
 QUEUE_TEST(goes_on_without_calls_when_nobody_reads_the_pipe)
 {
 	int p[2];
