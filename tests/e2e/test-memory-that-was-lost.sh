@@ -60,12 +60,21 @@ daemon_kill
 daemon_start
 crash_under_load --packed
 
+# One that boots begins anew, and its VMM need not leave for that.
+"$guest" "$T/mem.sock" --used 1 read:0:4096 boot read:0:4096 >"$T/out" ||
+	fail "$(cat "$T/out")"
+[ "$(tr '\n' ' ' <"$T/out")" = "sent 1 '?' sent 0 '\\x00' " ] ||
+	fail "a guest that boots is not served: $(cat "$T/out")"
+is_said $((e2e_said + 2)) "$why" || fail "it was not told first"
+ctl --json status | grep -q '"errors": [1-9]' || fail "the errors do not count"
+daemon_kill
+daemon_start
+
 # A fresh one is served, and then everybody who comes again.
 [ "$("$guest" "$T/mem.sock" write:0:4096:x | tail -n 1)" = 0 ] ||
 	fail "a new guest is not served"
 [ "$("$guest" "$T/mem.sock" --used 1 read:0:4096 | tail -n 1)" = "0 'x'" ] ||
 	fail "a guest that comes again does not get its data"
-is_said $((e2e_said + 2)) "$why" && fail "it is said again"
-ctl --json status | grep -q '"errors": [1-9]' || fail "the errors do not count"
+is_said $((e2e_said + 3)) "$why" && fail "it is said again"
 
 daemon_stop
