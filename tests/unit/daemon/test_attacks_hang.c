@@ -99,6 +99,23 @@ Test(attacks_hang, as_memory_and_where_none_belongs)
 	end();
 }
 
+Test(attacks_hang, as_the_region_of_requests_in_flight)
+{
+	const struct vhost_user_inflight d = {4096, 0, 1, 128, 0};
+
+	begin();
+	for (unsigned i = 0; i < 6; i++) {
+		attack_come(&attack);
+		attack_expect_no(attack_send(&attack.g.f,
+					     VHOST_USER_SET_INFLIGHT_FD, &d,
+					     sizeof(d), &silent.file, 1),
+				 "silence", i);
+		testguest_stop(&attack.g);
+		check_neighbour("silence", i);
+	}
+	end();
+}
+
 /* Two ends of a TCP connection. */
 static void connect_tcp(int ends[2])
 {
