@@ -515,6 +515,20 @@ bool session_rings_are_used(const struct session *s)
 	return false;
 }
 
+/* Where the queue notes what is in flight. */
+static int find_part(struct session *s, const struct session_queue *q,
+		     struct queue_setup *setup)
+{
+	int err = s->inflight ? 0 : make_own_inflight(s);
+
+	if (err)
+		return err;
+	setup->inflight =
+		inflight_region_part(s->inflight, q->index, setup->packed);
+	setup->inflight.resume = q->state->resumes;
+	return 0;
+}
+
 /* Start the queue with copies of the call and err descriptors. */
 static int lend(struct session *s, struct session_queue *q, struct worker *w,
 		const struct queue_user *user)
@@ -524,13 +538,8 @@ static int lend(struct session *s, struct session_queue *q, struct worker *w,
 	int err = make_queue(s, q);
 
 	setup.kick = q->kick;
-	if (!err && !s->inflight)
-		err = make_own_inflight(s);
-	if (!err) {
-		setup.inflight = inflight_region_part(s->inflight, q->index,
-						      setup.packed);
-		setup.inflight.resume = resumes;
-	}
+	if (!err)
+		err = find_part(s, q, &setup);
 	if (!err)
 		err = session_copy_fd(q->call, &setup.call);
 	if (!err)
@@ -563,6 +572,7 @@ static void say_started(struct session *s)
 		  (unsigned long long)memmap_bytes(s->map), s->creds.pid);
 }
 
+/* A record that makes no sense stays so until the VMM asks for another one. */
 static void say_not_started(struct session *s, struct session_queue *q, int err)
 {
 	const char *why = q->queue ? queue_why(q->queue) : "";
@@ -570,7 +580,8 @@ static void say_not_started(struct session *s, struct session_queue *q, int err)
 
 	make_tag(s, q->index, tag);
 	log_warn(tag, "cannot start: %s%s%s", why, *why ? ": " : "",
-		 strerror(-err));
+		 err == -EPROTO ? "start the virtual machine again"
+				: strerror(-err));
 }
 
 /* The error descriptor says that the queue does not run. */

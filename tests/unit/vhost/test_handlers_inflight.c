@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -118,6 +119,46 @@ INFLIGHT_TEST(keeps_none_of_ten_thousand_regions)
 	for (int i = 0; i < 500 && sessiontest_count_fds() > before; i++)
 		nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
 	cr_assert_eq(sessiontest_count_fds(), before);
+	rig_close();
+}
+
+/* No descriptor more from now on, or as many as before. */
+static void limit_fds(bool on)
+{
+	static struct rlimit before;
+	struct rlimit now;
+	int lowest;
+
+	if (!on) {
+		cr_assert_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+		return;
+	}
+	cr_assert_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+	lowest = dup(0);
+	cr_assert_geq(lowest, 0);
+	close(lowest);
+	now = (struct rlimit){(rlim_t)lowest, before.rlim_max};
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &now), 0);
+}
+
+INFLIGHT_TEST(says_that_it_can_make_no_region)
+{
+	struct vhost_user_inflight d = {.num_queues = 1, .queue_size = 16};
+	int fd;
+
+	rig_open();
+	rig_share();
+	start_queue();
+	rig_submit(&rig.q0, 0);
+	rig_expect_answer(&rig.q0);
+	limit_fds(true);
+	cr_assert_eq(ask(&d, sizeof(d), &fd), sizeof(d));
+	limit_fds(false);
+	cr_assert_eq(d.mmap_size, 0);
+	cr_assert_eq(fd, -1);
+	/* and goes on without */
+	rig_submit(&rig.q0, 0);
+	rig_expect_answer(&rig.q0);
 	rig_close();
 }
 
