@@ -135,6 +135,8 @@ libvringd_a_SOURCES = \
 	src/daemon/rescan.h \
 	src/daemon/roster.c \
 	src/daemon/roster.h \
+	src/daemon/served.c \
+	src/daemon/served.h \
 	src/daemon/server.c \
 	src/daemon/server.h \
 	src/daemon/selftest.c \

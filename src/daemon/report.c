@@ -120,7 +120,7 @@ static const char *kernel(void)
 	return uname(&u) ? "unknown" : u.release;
 }
 
-static bool is_waiting(const struct server_facts *f)
+static bool is_waiting(const struct served *f)
 {
 	return f->claim == LOANS_CLAIM_WAITING || f->session.closing;
 }

@@ -56,7 +56,7 @@ struct server {
 	pid_t last_pid;			/* of the last client, or 0 */
 	int held_fd;			/* of a second client, or -1 */
 	unsigned nr_heard;		/* requests to retire */
-	unsigned nr_collecting;		/* facts on their way */
+	unsigned nr_staying;		/* who needs us a moment longer */
 	bool awaits;			/* requests, of the session */
 	bool ended;			/* the session is over */
 	bool has_served;		/* the storage, since it was opened */
@@ -478,7 +478,7 @@ static void settle(struct server *s)
 		return;
 	if (s->ended)
 		finish_session(s);
-	if (s->closing && !s->session && !s->nr_collecting)
+	if (s->closing && !s->session && !s->nr_staying)
 		finish_close(s);
 }
 
@@ -695,142 +695,59 @@ void server_grow(struct server *s, struct server_growth *g, uint64_t size,
 	worker_post(s->home, &g->mail);
 }
 
-/* Facts: control asks the home, and that every worker that has a queue */
+/* What the home knows, for those who collect it */
 
-static void tell_facts(struct mail *m)
+struct worker *server_home(const struct server *s)
 {
-	struct server_facts *f = container_of(m, struct server_facts, mail);
-
-	f->done(f);
+	return s->home;
 }
 
-/* One answer less to wait for. */
-static void note_facts(struct server_facts *f)
+struct mailbox *server_control(const struct server *s)
 {
-	struct server *s = f->server;
+	return s->p.control;
+}
 
-	if (--f->pending > 0)
-		return;
-	s->nr_collecting--;
-	f->mail.deliver = tell_facts;
-	mailbox_post(s->p.control, &f->mail);
+struct session *server_session(const struct server *s)
+{
+	return s->ended ? NULL : s->session;
+}
+
+void server_stay(struct server *s)
+{
+	s->nr_staying++;
+}
+
+void server_stay_no_more(struct server *s)
+{
+	s->nr_staying--;
 	settle(s);
 }
 
-static void queue_facts_done(struct mail *m)
-{
-	note_facts(container_of(m, struct server_queue, mail)->all);
-}
-
-static void deliver_queue_facts(struct mail *m)
-{
-	struct server_queue *q = container_of(m, struct server_queue, mail);
-
-	queue_facts(q->queue, &q->facts);
-	q->mail.deliver = queue_facts_done;
-	worker_post(q->all->server->home, &q->mail);
-}
-
-/*
- * Only a running queue is asked: mail of one sender stays in order, so its
- * worker answers before it can have been asked to give the queue back, and the
- * queue cannot have become another's, or be freed, by then.
- */
-static void ask_queue(struct server_facts *f, unsigned index, struct queue *q)
-{
-	struct server_queue *tq = &f->queues[f->nr_queues++];
-
-	tq->index = index;
-	tq->facts.worker = worker_id(queue_worker(q));
-	if (queue_state(q) == QUEUE_DRAINING) {
-		tq->draining = true;
-		return;
-	}
-	tq->queue = q;
-	tq->all = f;
-	tq->mail.deliver = deliver_queue_facts;
-	f->pending++;
-	worker_post(queue_worker(q), &tq->mail);
-}
-
-static void ask_queues(struct server_facts *f)
-{
-	struct server *s = f->server;
-
-	f->queues = calloc(s->p.nr_queues, sizeof(*f->queues));
-	for (unsigned i = 0; i < s->p.nr_queues && f->queues; i++) {
-		struct queue *q = session_queue(s->session, i);
-
-		if (q && queue_state(q) != QUEUE_IDLE)
-			ask_queue(f, i, q);
-	}
-}
-
-static void look_at_memory(struct server_facts *f)
-{
-	unsigned max = f->session.nr_regions;
-
-	f->regions = calloc(max, sizeof(*f->regions));
-	if (f->regions)
-		f->nr_regions = session_regions(f->server->session, f->regions,
-						max);
-}
-
 /* What a session that is closing waits for, and who waits for it. */
-static void explain_leaving(const struct server *s, struct server_facts *f)
+static void explain_leaving(const struct server *s, char *why, size_t len)
 {
 	unsigned long long nr = nr_in_flight(s);
-	size_t len = 0;
+	int n = 0;
 
 	if (s->held_fd >= 0)
-		len = (size_t)snprintf(f->reason, sizeof(f->reason),
-				       "pid %d has connected and waits: ",
-				       (int)held_pid(s));
-	snprintf(f->reason + len, sizeof(f->reason) - len,
+		n = snprintf(why, len, "pid %d has connected and waits: ",
+			     (int)held_pid(s));
+	snprintf(why + n, len - (size_t)n,
 		 "%llu request%s of pid %d, which has left, %s not over", nr,
-		 nr == 1 ? "" : "s", (int)f->session.pid,
-		 nr == 1 ? "is" : "are");
+		 nr == 1 ? "" : "s", (int)s->last_pid, nr == 1 ? "is" : "are");
 }
 
-static void deliver_facts(struct mail *m)
+enum loans_claim server_reason(const struct server *s, char *why, size_t len)
 {
-	struct server_facts *f = container_of(m, struct server_facts, mail);
-	struct server *s = f->server;
+	enum loans_claim claim = loans_claim(s->loans, why, len);
 
-	f->claim = loans_claim(s->loans, f->reason, sizeof(f->reason));
-	s->nr_collecting++;
-	f->pending = 1;
-	f->connected = s->session && !s->ended;
-	if (f->connected) {
-		session_facts(s->session, &f->session);
-		if (f->session.closing)
-			explain_leaving(s, f);
-		else if (s->refuses)
-			snprintf(f->reason, sizeof(f->reason), EMPTY_WHY);
-		look_at_memory(f);
-		ask_queues(f);
-	}
-	note_facts(f);
-}
-
-void server_collect(struct server *s, struct server_facts *f,
-		    void (*done)(struct server_facts *f))
-{
-	memset(f, 0, sizeof(*f));
-	f->server = s;
-	f->done = done;
-	f->mail.deliver = deliver_facts;
-	worker_post(s->home, &f->mail);
-}
-
-void server_facts_fini(struct server_facts *f)
-{
-	free(f->queues);
-	f->queues = NULL;
-	f->nr_queues = 0;
-	free(f->regions);
-	f->regions = NULL;
-	f->nr_regions = 0;
+	if (!server_session(s))
+		return claim;
+	if (!is_served(s))
+		explain_leaving(s, why, len);
+	else if (s->refuses)
+		snprintf(why, len, EMPTY_WHY);
+	return claim;
 }
 
 /* Cutting a client off */

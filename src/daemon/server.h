@@ -112,45 +112,6 @@ struct server_growth {
 void server_grow(struct server *s, struct server_growth *g, uint64_t size,
 		 void (*done)(struct server_growth *g));
 
-/* A queue that is lent. */
-struct server_queue {
-	unsigned index;
-	bool draining;
-	struct queue_facts facts;
-
-	/* private to server.c */
-	struct mail mail;
-	struct queue *queue;
-	struct server_facts *all;
-};
-
-/* What the home and the workers know. */
-struct server_facts {
-	char reason[256];	/* what it waits for, or "" */
-	enum loans_claim claim;
-	bool connected;
-	struct session_facts session;	/* when connected */
-	struct memmap_region_facts *regions; /* nr_regions of them, or NULL */
-	unsigned nr_regions;
-	struct server_queue *queues;	/* nr_queues of them, or NULL */
-	unsigned nr_queues;
-
-	/* private to server.c */
-	struct server *server;
-	struct mail mail;
-	unsigned pending;
-	void (*done)(struct server_facts *f);
-};
-
-/*
- * Fill @f, which is busy until done(@f) is called on the control thread, never
- * inside this call.  The server must not be freed meanwhile, closed or not.
- * server_facts_fini() frees what @f then holds.
- */
-void server_collect(struct server *s, struct server_facts *f,
-		    void (*done)(struct server_facts *f));
-void server_facts_fini(struct server_facts *f);
-
 /* Who was cut off, if anybody was. */
 struct server_cut {
 	bool was_cut;
@@ -171,3 +132,22 @@ struct server_cut {
  */
 void server_disconnect(struct server *s, struct server_cut *c,
 		       void (*done)(struct server_cut *c));
+
+/* ---- what follows is for those who collect what the home knows ---- */
+
+/* Constant.  Any thread. */
+struct worker *server_home(const struct server *s);
+struct mailbox *server_control(const struct server *s);
+
+/* The session, also one that is leaving, or NULL.  Home only. */
+struct session *server_session(const struct server *s);
+
+/*
+ * Has it the storage?  @why gets what it waits for, or why it serves nothing,
+ * or "".  Home only.
+ */
+enum loans_claim server_reason(const struct server *s, char *why, size_t len);
+
+/* Put off that the server is CLOSED, and no longer.  Home only. */
+void server_stay(struct server *s);
+void server_stay_no_more(struct server *s);

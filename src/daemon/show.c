@@ -114,7 +114,7 @@ static struct json_object *region_of(const struct memmap_region_facts *r)
 	return o;
 }
 
-static struct json_object *memory_of(const struct server_facts *f)
+static struct json_object *memory_of(const struct served *f)
 {
 	struct json_object *o = json_object_new_object();
 	struct json_object *regions = json_object_new_array();
@@ -126,7 +126,7 @@ static struct json_object *memory_of(const struct server_facts *f)
 	return o;
 }
 
-static const char *queue_state_name(const struct server_queue *q)
+static const char *queue_state_name(const struct served_queue *q)
 {
 	if (q->facts.broken)
 		return "broken";
@@ -137,7 +137,7 @@ static const char *queue_state_name(const struct server_queue *q)
 	return q->facts.enabled ? "running" : "disabled";
 }
 
-static struct json_object *queue_of(const struct server_queue *q)
+static struct json_object *queue_of(const struct served_queue *q)
 {
 	const struct queue_facts *f = &q->facts;
 	struct json_object *o = json_object_new_object();
@@ -157,7 +157,7 @@ static struct json_object *queue_of(const struct server_queue *q)
 	return o;
 }
 
-static struct json_object *queues_of(const struct server_facts *f)
+static struct json_object *queues_of(const struct served *f)
 {
 	struct json_object *a = json_object_new_array_ext(f->nr_queues);
 
@@ -167,7 +167,7 @@ static struct json_object *queues_of(const struct server_facts *f)
 }
 
 /* Of a queue that its worker told about: all have the same. */
-static struct json_object *engine_of(const struct server_facts *f)
+static struct json_object *engine_of(const struct served *f)
 {
 	for (unsigned i = 0; i < f->nr_queues; i++)
 		if (!f->queues[i].draining)
@@ -183,7 +183,7 @@ static const char *inflight_region(const struct session_facts *s)
 	return s->own_inflight ? "own" : "front-end";
 }
 
-static struct json_object *session_of(const struct server_facts *f)
+static struct json_object *session_of(const struct served *f)
 {
 	const struct session_facts *s = &f->session;
 	struct json_object *o = json_object_new_object();

@@ -52,7 +52,7 @@ static struct json_object *latency_of(const struct counters *c)
 }
 
 /* How many workers serve it at the moment. */
-static unsigned nr_workers(const struct server_facts *f)
+static unsigned nr_workers(const struct served *f)
 {
 	unsigned n = 0;
 

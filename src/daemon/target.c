@@ -627,7 +627,7 @@ struct growth *target_growth(struct target *t)
 
 /* Facts */
 
-static void served_done(struct server_facts *s)
+static void served_done(struct served *s)
 {
 	struct target_facts *f = container_of(s, struct target_facts, served);
 
@@ -650,12 +650,12 @@ void target_collect(struct target *t, struct target_facts *f,
 		return;
 	}
 	f->info = t->backend->info;
-	server_collect(t->server, &f->served, served_done);
+	served_collect(t->server, &f->served, served_done);
 }
 
 void target_facts_fini(struct target_facts *f)
 {
-	server_facts_fini(&f->served);
+	served_fini(&f->served);
 	target_put(f->target);
 	f->target = NULL;
 }

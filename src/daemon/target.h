@@ -9,7 +9,7 @@
 #include "base/unixsock.h"
 #include "daemon/config.h"
 #include "daemon/growth.h"
-#include "daemon/server.h"
+#include "daemon/served.h"
 #include "run/worker.h"
 
 /*
@@ -134,7 +134,7 @@ struct target_facts {
 	char reason[512];	/* why it failed, or waits; "" if neither */
 	uint64_t opened_us;	/* CLOCK_MONOTONIC; 0: not yet */
 	struct backend_info info; /* when open */
-	struct server_facts served; /* all zero unless it is open */
+	struct served served; /* all zero unless it is open */
 
 	/* private to target.c */
 	void (*done)(struct target_facts *f);
