@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
 # Verified loads with many requests in flight, on split and packed rings with
-# one queue and with four, go on while the daemon is killed at random moments,
-# its start too.  No request may be lost or answered twice, no block differ.
+# one queue and with four, with tables and without, go on while the daemon is
+# killed at random moments, its start too.  No request may be lost or answered
+# twice, no block differ.
 # KILLS says how often, SEED when: the same seed, the same pauses.
 #
 # With PEER=qemu-storage-daemon that one is killed, under a load like the first,
@@ -76,9 +77,9 @@ else
 	YAML
 	daemon_start
 	load split1
-	load split4 --queues 4
+	load split4 --queues 4 --no-indirect
 	load packed1 --packed
-	load packed4 --packed --queues 4
+	load packed4 --packed --queues 4 --no-indirect
 fi
 sleep 0.5
 for pause in $(pauses); do
