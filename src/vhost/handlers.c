@@ -75,7 +75,10 @@ static bool is_any_lent(const struct session *s)
 	return false;
 }
 
-/* Those that a user turns on or off, by the name that the standard has. */
+/*
+ * Those that a user turns on or off, by the name that the standard has; and
+ * what to do, where it is a key of ours.
+ */
 static const char *feature_name(unsigned bit)
 {
 	switch (bit) {
@@ -97,8 +100,12 @@ static int refuse_feature(struct session *s, uint64_t unknown)
 {
 	unsigned bit = (unsigned)__builtin_ctzll(unknown);
 
-	return session_refuse(s, -EINVAL, "feature bit %u%s was not offered",
-			      bit, feature_name(bit));
+	return session_refuse(s, -EINVAL, "feature bit %u%s was not offered%s",
+			      bit, feature_name(bit),
+			      bit == VIRTIO_F_RING_PACKED
+				      ? "; set packed: on of the target, or "
+					"restart the guest without them"
+				      : "");
 }
 
 static int accept_features(struct session *s, const struct proto_msg *m)
@@ -657,8 +664,8 @@ static int refuse_inflight(struct session *s, int err,
 	if (err == -EMEDIUMTYPE)
 		what = "is no memory file";
 	if (err == -EINVAL)
-		what = "is too small, misaligned, or beyond the end of its "
-		       "file";
+		what = "is too small or large, misaligned, or beyond the end "
+		       "of its file";
 	return session_refuse(s, err,
 			      "in-flight region size=%llu offset=%llu "
 			      "queues=%u queue-size=%u %s",

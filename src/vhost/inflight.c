@@ -16,6 +16,9 @@
 
 #define WORD sizeof(uint64_t)
 
+/* That there are addresses left for others: four times the largest need. */
+#define BYTES_PER_QUEUE_MAX (4u << 20)
+
 /*
  * The last bytes of a region that we made.  One slot is kept while the other is
  * written.
@@ -143,6 +146,7 @@ int inflight_region_new(struct inflight_region **out, int fd,
 	int err;
 
 	if (!nr || !where->queue_size ||
+	    where->mmap_size > (uint64_t)nr * BYTES_PER_QUEUE_MAX ||
 	    !stride_in(where->mmap_size, nr, where->queue_size, packed) ||
 	    !is_aligned(where->mmap_offset, WORD))
 		return -EINVAL;

@@ -58,8 +58,9 @@ int inflight_make(unsigned nr_queues, unsigned queue_size, bool packed,
 /*
  * Map the region that @where describes, in @fd, which becomes the region's;
  * left to the caller on failure: -EINVAL (no queue, no size, too small for
- * them, misaligned, beyond the file), -EMEDIUMTYPE (no memory file, and @files
- * does not allow it), -ENOMEM or -errno of mmap.  @own is for the facts.
+ * them or far too large, misaligned, beyond the file), -EMEDIUMTYPE (no memory
+ * file, and @files does not allow it), -ENOMEM or -errno of mmap.  @own is for
+ * the facts.
  *
  * Home only, as all about regions.
  */

@@ -571,7 +571,9 @@ Test(handlers, names_the_feature_that_was_not_offered)
 	} bits[] = {
 		{26, "feature bit 26 (LOG_ALL, for live migration) was not "
 		     "offered"},
-		{34, "feature bit 34 (RING_PACKED) was not offered"},
+		{34, "feature bit 34 (RING_PACKED) was not offered; set "
+		     "packed: on of the target, or restart the guest without "
+		     "them"},
 		{35, "feature bit 35 (IN_ORDER) was not offered"},
 		{50, "feature bit 50 was not offered"},
 	};

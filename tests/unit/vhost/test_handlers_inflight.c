@@ -241,6 +241,27 @@ Test(handlers_inflight, refuses_a_region_that_makes_no_sense)
 	rig_close();
 }
 
+/* A sparse file costs nothing, but addresses are all targets' together. */
+Test(handlers_inflight, refuses_a_region_that_takes_all_addresses)
+{
+	struct vhost_user_inflight d = {1ull << 46, 0, 2, 16, 0};
+	int fd = memfd_create("test", MFD_CLOEXEC);
+
+	cr_assert_eq(ftruncate(fd, 1ll << 62), 0);
+	rig_open();
+	for (; d.mmap_size > 8 << 20; d.mmap_size /= 2)
+		cr_assert_eq(frontend_set(&rig.t.vmm,
+					  VHOST_USER_SET_INFLIGHT_FD, &d,
+					  sizeof(d), &fd, 1),
+			     -EREMOTEIO, "%llu",
+			     (unsigned long long)d.mmap_size);
+	cr_assert_eq(frontend_set(&rig.t.vmm, VHOST_USER_SET_INFLIGHT_FD, &d,
+				  sizeof(d), &fd, 1),
+		     0);
+	close(fd);
+	rig_close();
+}
+
 Test(handlers_inflight, refuses_a_region_that_is_no_memory_file)
 {
 	const struct vhost_user_inflight d = {4096, 0, 1, 16, 0};
