@@ -699,6 +699,34 @@ INFLIGHT_TEST(answers_what_was_found_before_it_stops)
 	end();
 }
 
+/* Also by a front-end that brings the region of before once more. */
+INFLIGHT_TEST(forgets_with_the_driver_what_he_had_in_flight)
+{
+	begin();
+	for (unsigned i = 0; i < 3; i++)
+		submit(i, 1);
+	wait_for(3);
+	answer(0);
+	rig_expect_answer(&rig.q0);
+	rig.t.wait = true;
+	die();
+	cr_assert_eq(frontend_set(&rig.t.vmm, VHOST_USER_RESET_DEVICE, NULL, 0,
+				  NULL, 0),
+		     0);
+	rig.t.wait = false;
+	guestring_reset(&rig.q0.ring);
+	cr_assert_eq(frontend_set_u64(&rig.t.vmm, VHOST_USER_SET_FEATURES,
+				      rig.t.vmm.features),
+		     0);
+	cr_assert_eq(frontend_set_inflight(&rig.t.vmm, &region), 0);
+	start_queue();
+	sessiontest_release(&rig.t);
+	cr_assert_eq(sessiontest_look(&rig.t).started[0], 0);
+	submit(3, 1);
+	expect_answers(1);
+	end();
+}
+
 INFLIGHT_TEST(calls_the_guest_and_looks_without_a_kick)
 {
 	uint64_t calls;
