@@ -430,6 +430,7 @@ static void deliver_start(struct mail *m)
 {
 	struct queue *q = container_of(m, struct queue, start_mail);
 
+	counters_add(&q->user.counters->run_again, q->ring.inflight.nr_found);
 	watch_kick(q, q->notify.kick.fd);
 	/* The kick may have come before there was somebody to see it. */
 	look(q);

@@ -1330,6 +1330,7 @@ QUEUE_TEST(runs_again_what_a_predecessor_took)
 	expect_held_again(g0, 6, 5);
 	run_on(home, answer_all, g0);
 	wait_used(g0, 6);
+	cr_assert_eq(g0->counters.run_again, 5);
 }
 
 QUEUE_TEST(lets_what_was_found_wait_for_the_limits_and_keeps_its_order)
@@ -1345,6 +1346,7 @@ QUEUE_TEST(lets_what_was_found_wait_for_the_limits_and_keeps_its_order)
 	expect_held_again(g0, 4, 3);
 	run_on(home, answer_all, g0);
 	wait_used(g0, 4);
+	cr_assert_eq(g0->counters.run_again, 3);
 }
 
 QUEUE_TEST(answers_what_was_found_before_it_is_drained)
