@@ -42,9 +42,7 @@ dies_at()
 	unset VRINGD_CRASH
 	wait_until "the daemon comes by $1" is_over
 	kill -KILL "$daemon_pid" 2>/dev/null
-	wait "$daemon_pid" 2>/dev/null
-	daemon_pid=
-	daemon_is_clean
+	daemon_died
 	is_said $((deaths + 1)) "^crash point $1\$"
 }
 

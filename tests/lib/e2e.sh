@@ -199,13 +199,21 @@ daemon_stop()
 	daemon_is_clean
 }
 
-# daemon_kill: SIGKILL, as a crash.
+# daemon_died: it was killed, as if by a crash.
+daemon_died()
+{
+	wait "$daemon_pid" 2>/dev/null
+	daemon_pid=
+	# SIGKILL may come amidst a line, when that lies on two pages.
+	[ -z "$(tail -c 1 "$daemon_log")" ] || sed -i '$d' "$daemon_log"
+	daemon_is_clean
+}
+
+# daemon_kill: SIGKILL.
 daemon_kill()
 {
 	kill -KILL "$daemon_pid" || fail "the daemon is gone already"
-	wait "$daemon_pid" 2>/dev/null
-	daemon_pid=
-	daemon_is_clean
+	daemon_died
 }
 
 # is_said COUNT REGEX: true when that many lines of the log match.
