@@ -39,7 +39,6 @@
  * error: the driver finds out what became of it, and we cannot.
  */
 #define SECTOR_SHIFT 9
-#define SECTOR_SIZE  (1u << SECTOR_SHIFT)
 
 /* Segments cannot say more than 32 bits of sectors. */
 #define MAX_SEG_SECTORS (UINT32_MAX >> 1)

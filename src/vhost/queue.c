@@ -21,7 +21,6 @@
 struct queue {
 	/* constant */
 	struct worker *home;
-	unsigned index;
 	char tag[80];
 
 	/* home only */
@@ -661,15 +660,13 @@ int queue_change(struct queue *q, const struct queue_change *change)
 
 /* ---- the queue ---- */
 
-int queue_new(struct queue **out, struct worker *home, unsigned index,
-	      const char *tag)
+int queue_new(struct queue **out, struct worker *home, const char *tag)
 {
 	struct queue *q = calloc(1, sizeof(*q));
 
 	if (!q)
 		return -ENOMEM;
 	q->home = home;
-	q->index = index;
 	snprintf(q->tag, sizeof(q->tag), "%s", tag);
 	q->start_mail.deliver = deliver_start;
 	q->drain_mail.deliver = deliver_drain;
@@ -687,11 +684,6 @@ void queue_free(struct queue *q)
 {
 	assert(!q || q->state == QUEUE_IDLE);
 	free(q);
-}
-
-unsigned queue_index(const struct queue *q)
-{
-	return q->index;
 }
 
 const char *queue_tag(const struct queue *q)

@@ -100,8 +100,7 @@ struct queue_change {
  * Make an idle queue.  @tag ("vm1-root/q2") is copied.  @home owns the session.
  * Returns 0 or -ENOMEM.  Home only.
  */
-int queue_new(struct queue **out, struct worker *home, unsigned index,
-	      const char *tag);
+int queue_new(struct queue **out, struct worker *home, const char *tag);
 
 /* The queue is idle.  Accepts NULL.  Home only. */
 void queue_free(struct queue *q);
@@ -135,7 +134,6 @@ void queue_drain(struct queue *q, void (*drained)(void *ctx, struct queue *q),
  * on (SET_VRING_BASE's meaning).  queue_why() is the reason of the last
  * failure or of the broken state, "" if none.  Home only.
  */
-unsigned queue_index(const struct queue *q);
 const char *queue_tag(const struct queue *q);
 enum queue_state queue_state(const struct queue *q);
 uint32_t queue_base(const struct queue *q);

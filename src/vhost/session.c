@@ -457,7 +457,7 @@ static int make_queue(struct session *s, struct session_queue *q)
 	if (q->queue)
 		return 0;
 	make_tag(s, q->index, tag);
-	return queue_new(&q->queue, s->p.home, q->index, tag);
+	return queue_new(&q->queue, s->p.home, tag);
 }
 
 /* All but the descriptors. */

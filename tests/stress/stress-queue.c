@@ -81,7 +81,7 @@ static void run_at_home(struct guest *g, void (*deliver)(struct mail *m))
 static void make(struct mail *m)
 {
 	struct guest *g = container_of(m, struct guest, errand);
-	int err = queue_new(&g->queue, home, g - guests, "stress");
+	int err = queue_new(&g->queue, home, "stress");
 
 	assert(!err);
 	sem_post(&done);

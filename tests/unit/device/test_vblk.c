@@ -521,7 +521,7 @@ static unsigned flags_of_a_write(struct device *d)
 
 	cr_assert_leq(vblk_device.room, sizeof(room));
 	cr_assert_eq(worker_new(&port.worker, &wp), 0);
-	cr_assert_eq(queue_new(&q, port.worker, 0, "q"), 0);
+	cr_assert_eq(queue_new(&q, port.worker, "q"), 0);
 	last = NULL;
 	vblk_device.request(&dq, q, &c);
 	queue_free(q);
@@ -627,7 +627,7 @@ static void begin_found(struct device *d)
 					 .counters = &found.counters,
 					 .load = &found.load};
 	turn_item_init(&found.complete, complete_last);
-	cr_assert_eq(queue_new(&found.q, found.worker, 0, "q"), 0);
+	cr_assert_eq(queue_new(&found.q, found.worker, "q"), 0);
 	iotest_call(found.worker, lend_found, NULL);
 }
 
