@@ -561,15 +561,19 @@ static int lend(struct session *s, struct session_queue *q, struct worker *w,
 
 static void say_started(struct session *s)
 {
+	struct session_facts f;
+
 	if (s->said_started)
 		return;
 	s->said_started = true;
+	session_facts(s, &f);
 	log_event(LOG_SESSION_STARTED, s->p.tag,
 		  "session started features=0x%llx protocol-features=0x%llx "
-		  "memory=%llu pid=%d",
-		  (unsigned long long)s->state->features,
-		  (unsigned long long)s->state->protocol_features,
-		  (unsigned long long)memmap_bytes(s->map), s->creds.pid);
+		  "memory=%llu inflight-region=%s pid=%d",
+		  (unsigned long long)f.features,
+		  (unsigned long long)f.protocol_features,
+		  (unsigned long long)f.memory_bytes,
+		  f.own_inflight ? "own" : "front-end", f.pid);
 }
 
 /* A record that makes no sense stays so until the VMM asks for another one. */

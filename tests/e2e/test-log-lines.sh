@@ -51,7 +51,7 @@ says 1 "warn  vm1: client cut off $who: SET_FEATURES refused: feature bit 35 \
 says 2 "warn  vm1: no guest memory is shared pid=[0-9]+: add share=on to the \
 VMM's memory backend"
 says 1 "info  vm1: session started features=0x100000000 \
-protocol-features=0x0 memory=1048576 pid=[0-9]+"
+protocol-features=0x0 memory=1048576 inflight-region=own pid=[0-9]+"
 says 1 "warn  vm1/q0: broken, guest must reset: head 300 in a ring of 16"
 ! logged forged || fail "a client wrote a line of its own"
 
