@@ -14,8 +14,9 @@
  * that are still in flight, so the part has a copy of each descriptor in
  * flight.  Its entries form lists: the free ones, from free_head on, and those
  * of each chain.  A chain's first entry tells how many they are, which is the
- * last, whether the chain is in flight, and the how manieth it was.  The free
- * list ends with an index that is the number of entries.
+ * last, whether the chain is in flight, and its counter, by which chains are
+ * put in the order in which they were taken.  The free list ends with an index
+ * that is the number of entries.
  *
  *	add:	   a descriptor into the next free entry
  *	commit:	   first entry's num, last, counter, in flight; free_head

@@ -8,12 +8,13 @@
 /*
  * Theory of operation: the part of a split ring
  *
- * Entry i is about the chain with head i, and says whether that is in flight
- * and the how manieth it was.  Answers are given in batches: the used index
- * announces several at once, so no store can both announce one and clear its
- * mark.  For that the entries of the last batch are linked before it is
- * announced.  A successor sees by the used index of the ring and the one in the
- * part how many of the last batch were announced: all or none.
+ * Entry i is about the chain with head i, and says whether that is in flight,
+ * and its counter, by which chains are put in the order in which they were
+ * taken.  Answers are given in batches: the used index announces several at
+ * once, so no store can both announce one and clear its mark.  For that the
+ * entries of the last batch are linked before it is announced.  A successor
+ * sees by the used index of the ring and the one in the part how many of the
+ * last batch were announced: all or none.
  *
  *	take:	   counter, in flight
  *	used:	   entry's next = last batch head, last batch head = entry
