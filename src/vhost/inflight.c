@@ -187,22 +187,6 @@ void inflight_region_free(struct inflight_region *r)
 	offload_run(&r->job, unmap, NULL, NULL);
 }
 
-/* The version is at one place in both formats. */
-_Static_assert(offsetof(struct vhost_user_inflight_split, version) ==
-		       offsetof(struct vhost_user_inflight_packed, free),
-	       "one version");
-
-void inflight_region_forget(const struct inflight_region *r, bool packed)
-{
-	for (unsigned i = 0; i < r->nr_queues; i++) {
-		struct inflight_part p = inflight_region_part(r, i, packed);
-		struct vhost_user_inflight_split *s = p.host;
-
-		if (s)
-			inflight_store(&s->version, 0);
-	}
-}
-
 void inflight_region_facts(const struct inflight_region *r,
 			   struct inflight_region_facts *f)
 {

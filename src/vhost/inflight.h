@@ -71,12 +71,6 @@ int inflight_region_new(struct inflight_region **out, int fd,
 /* No queue uses it.  An offload thread unmaps it.  Accepts NULL. */
 void inflight_region_free(struct inflight_region *r);
 
-/*
- * Nobody is to go on with it, as the driver gave its rings up.  No queue uses
- * it.
- */
-void inflight_region_forget(const struct inflight_region *r, bool packed);
-
 struct inflight_region_facts {
 	bool own; /* or the front-end's */
 	unsigned nr_queues;

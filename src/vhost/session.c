@@ -693,18 +693,8 @@ void session_reset_device(struct session *s)
 	session_save_device(s);
 }
 
-/* Whoever is given its region of requests in flight once more begins anew. */
-static void forget_in_flight(struct session *s)
-{
-	if (s->inflight)
-		inflight_region_forget(s->inflight,
-				       s->state->features &
-					       BIT(VIRTIO_F_RING_PACKED));
-}
-
 void session_reset(struct session *s)
 {
-	forget_in_flight(s);
 	for (unsigned i = 0; i < s->p.nr_queues; i++)
 		forget_driver(&s->queues[i]);
 	s->state->has_features = false;

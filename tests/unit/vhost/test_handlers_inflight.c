@@ -699,8 +699,12 @@ INFLIGHT_TEST(answers_what_was_found_before_it_stops)
 	end();
 }
 
-/* Also by a front-end that brings the region of before once more. */
-INFLIGHT_TEST(forgets_with_the_driver_what_he_had_in_flight)
+/*
+ * QEMU sets the status to 0 whenever it stops the device, as for a guest that
+ * is paused, who wants his answers later.  Before that it asked for the base,
+ * of a ring that had not begun to run: so it knows nothing better.
+ */
+INFLIGHT_TEST(keeps_what_was_in_flight_when_a_guest_is_paused)
 {
 	begin();
 	for (unsigned i = 0; i < 3; i++)
@@ -710,20 +714,17 @@ INFLIGHT_TEST(forgets_with_the_driver_what_he_had_in_flight)
 	rig_expect_answer(&rig.q0);
 	rig.t.wait = true;
 	die();
-	cr_assert_eq(frontend_set(&rig.t.vmm, VHOST_USER_RESET_DEVICE, NULL, 0,
-				  NULL, 0),
-		     0);
+	cr_assert_eq(frontend_stop_queue(&rig.t.vmm, &rig.q0, NULL), 0);
+	cr_assert_eq(frontend_set_u64(&rig.t.vmm, VHOST_USER_SET_STATUS, 0), 0);
 	rig.t.wait = false;
-	guestring_reset(&rig.q0.ring);
 	cr_assert_eq(frontend_set_u64(&rig.t.vmm, VHOST_USER_SET_FEATURES,
 				      rig.t.vmm.features),
 		     0);
 	cr_assert_eq(frontend_set_inflight(&rig.t.vmm, &region), 0);
-	start_queue();
+	cr_assert_eq(frontend_resume_queue(&rig.t.vmm, &rig.q0), 0);
+	expect_held(2, (unsigned[]){1, 2}, 2);
 	sessiontest_release(&rig.t);
-	cr_assert_eq(sessiontest_look(&rig.t).started[0], 0);
-	submit(3, 1);
-	expect_answers(1);
+	expect_answers(2);
 	end();
 }
 
