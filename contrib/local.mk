@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
 EXTRA_DIST += \
 	contrib/apparmor/libvirt-qemu \
+	contrib/bench/cells \
 	contrib/bench/limits \
+	contrib/bench/report.py \
+	contrib/bench/run \
+	contrib/bench/systems.py \
 	contrib/check-all \
 	contrib/debian/README.Debian \
 	contrib/debian/build \
@@ -25,6 +29,11 @@ EXTRA_DIST += \
 	contrib/demo \
 	contrib/packages \
 	contrib/test
+
+# The disk that contrib/bench/run measures vringbench by.
+noinst_PROGRAMS += bench-stub
+bench_stub_SOURCES = contrib/bench/stub.c
+bench_stub_LDADD = libfrontend.a $(vringd_libs)
 
 # Bash looks for a completion by the name of the command.
 bashcompletiondir = $(datadir)/bash-completion/completions

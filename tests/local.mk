@@ -290,6 +290,7 @@ lint_tests = \
 # The real daemon, driven from outside.
 e2e_tests = \
 	tests/e2e/test-answers-are-documented.sh \
+	tests/e2e/test-bench.sh \
 	tests/e2e/test-cache-stays-off-over-a-crash.sh \
 	tests/e2e/test-claim-one-daemon.sh \
 	tests/e2e/test-claim-waits-for-dead-predecessor.sh \

@@ -1,0 +1,94 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+# contrib/bench/run measures: its table and its JSON have a row with numbers
+# for each cell and system, and nothing that it made is left.  How fast anything
+# is does not matter here.
+. "${top_srcdir:-.}/tests/lib/e2e.sh"
+requires pgrep python3 setpriv taskset "$VRINGD" "$VRINGBENCH"
+two_cpus >/dev/null || skip "needs two CPUs"
+mkdir "$T/folder"
+run=$top_srcdir/contrib/bench/run
+
+"$run" --time 0.2 --rounds 2 --size 1m --folder "$T/folder" --out "$T/out" \
+	--systems vringd,stub \
+	null-read-32-packed mem-mixed-128 null-idle >"$T/said" 2>&1 ||
+	{ cat "$T/said"; fail "it failed"; }
+
+# row CELL SYSTEM REGEX: such a row is in the table, and matches.
+row()
+{
+	awk -v cell="$1" -v system_="$2" '
+		/^[^ ]/ { name = $1; sub(/^[^ ]+/, "") }
+		name == cell && $1 == system_ { print }' "$T/out/table.txt" |
+		grep -Eq -- "$3" ||
+		{ cat "$T/said"; fail "no row of $1, $2, as it should be"; }
+}
+number='[1-9][0-9]*'
+row null-read-32-packed vringd "vringd +$number( +[0-9.]+){4} +- +[0-9.]+"
+row null-read-32-packed stub "stub +$number .* [0-9.]+ \([0-9.]+-[0-9.]+\)"
+row mem-mixed-128 vringd "vringd +$number"
+row null-idle vringd 'vringd( +-){5} +[0-9.]+ +[0-9.]+'
+grep -q 'the machine is ' "$T/said" || fail "says nothing of the machine"
+
+# Of two rounds: 2 cells and an idle one of vringd, 1 of the stub.
+python3 - "$T/out/results.json" <<'PYTHON' || fail "the JSON lacks something"
+import json
+import sys
+
+with open(sys.argv[1]) as f:
+    found = json.load(f)
+assert found["machine"]["systems"]["vringd"].startswith("vringd ")
+rows = found["measurements"]
+assert len(rows) == 8, len(rows)
+for m in rows:
+    assert m["rss_anon_mib"] > 0, m
+    if m["cell"] == "null-idle":
+        assert m["idle_cpu"] >= 0, m
+    else:
+        assert m["iops"] > 0 and m["cpu_us"] > 0, m
+        assert 0 < m["p50_us"] <= m["p99_us"] <= m["p999_us"], m
+assert len(found["summary"]) == 4
+PYTHON
+
+# What it makes of figures: medians, ratios of the same round, and marks.
+python3 - "$top_srcdir/contrib/bench" <<'PYTHON' || fail "wrong figures"
+import collections
+import sys
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, sys.argv[1])
+import report
+
+Cell = collections.namedtuple("Cell", "storage depth queues ring mode")
+cells = {"n": Cell("null", 1, 1, "split", "poll"),
+         "m": Cell("mem", 1, 1, "split", "poll"),
+         "p": Cell("mem", 1, 1, "packed", "poll")}
+found = []
+
+
+def add(cell, system, waited, *iops):
+    for number, value in enumerate(iops):
+        found.append({"cell": cell, "system": system, "round": number,
+                      "iops": value, "waited": waited})
+
+
+add("n", "stub", 0, 1000, 1100, 900)
+add("m", "vringd", 0, 600, 300, 900)
+add("m", "qsd", 9, 300, 200, 225)
+add("p", "vringd", 0, 850, 850, 850)
+add("n", "vringd", 0, 801, 801, 801)
+rows = report.summarize(found, "vringd", cells)
+assert [r["iops"] for r in rows] == [1000, 600, 225, 850, 801]
+assert rows[2]["ratio"] == {"median": 2, "min": 1.5, "max": 4}
+lines = report.table(rows, "vringd").splitlines()[1:]
+assert "2.00 (1.50-4.00) ! CPUs were short 9%" in lines[2], lines[2]
+assert ["!" in line for line in lines] == [False, False, True, False, True]
+assert lines[4].endswith("! of 1000 that the front-end can show")
+PYTHON
+
+# What is wrong is said.
+"$run" no-such-cell >"$T/said" 2>&1 && fail "a cell that is none"
+grep -q 'no cell no-such-cell' "$T/said" || fail "no word of the cell"
+[ -z "$(ls "$T/folder")" ] || fail "left: $(ls "$T/folder")"
+! pgrep -f "$T/folder" >/dev/null || fail "something still runs"
+exit 0
