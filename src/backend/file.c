@@ -114,8 +114,15 @@ static void warn_of_format(const struct file_backend *f,
  * beyond what it has together with the others, which is the same byte after a
  * restart, and comes only when nobody has that any more.  A read lock it is as
  * who only reads cannot have another.
+ *
+ * One process may have a disk in several ways at once, say with and without
+ * discards.  Whoever comes second there finds the byte locked by the first, but
+ * on a list as well, and knows that the predecessor's requests are over.
  */
 #define SHARED_END ((off_t)1 << 62)
+
+static struct list claimed = {&claimed, &claimed}; /* by who shares */
+static pthread_mutex_t claimed_lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* FNV-1a, of 64 bits. */
 static uint64_t hash(uint64_t h, const char *text)
@@ -141,22 +148,16 @@ static uint64_t hash_host(uint64_t h)
 
 /*
  * Two that get one number merely wait for each other, but for ever if both go
- * on living.  So what makes it is all that may be different where the storage
- * is one: the host, as a file system may be shared by several; the user; and
- * how it is opened, as a user opens it once in each way.
+ * on living.  So it is made of the host, as a file system may be shared by
+ * several, and of the user.
  */
-static off_t find_own_byte(const struct backend_params *p)
+static off_t find_own_byte(const char *user)
 {
-	char how[100];
-	uint64_t h;
-
-	if (!p->user)
+	if (!user)
 		return 0;
-	snprintf(how, sizeof(how), "/%u/%d/%d/%d/%d/%llu", p->block_size,
-		 p->direct, p->discard, p->read_only, p->shared,
-		 (unsigned long long)p->delay_us);
-	h = hash_host(0xcbf29ce484222325);
-	h = hash(hash(h, p->user), how);
+
+	uint64_t h = hash(hash_host(0xcbf29ce484222325), user);
+
 	return SHARED_END + 1 + (off_t)(h % (uint64_t)(SHARED_END - 1));
 }
 
@@ -177,7 +178,8 @@ static int open_file(struct backend **out, const struct backend_params *given,
 	f->backend.info.read_only = p->read_only;
 	f->backend.shared = p->shared;
 	f->backend.delay_us = p->delay_us;
-	f->own_byte = find_own_byte(p);
+	f->own_byte = find_own_byte(p->user);
+	list_init(&f->claimed);
 	ret = backend_init(&f->backend, &file_backend, p->path);
 	if (ret)
 		goto fail;
@@ -235,23 +237,61 @@ static bool has_own_byte(const struct file_backend *f)
 	return f->own_byte > SHARED_END;
 }
 
-/* Only a predecessor can have it. */
-static bool is_own_byte_locked(const struct file_backend *f)
+static bool is_same(const struct file_backend *a, const struct file_backend *b)
 {
-	return has_own_byte(f) &&
+	const struct backend_id *x = &a->backend.id, *y = &b->backend.id;
+
+	return x->is_block == y->is_block && x->dev == y->dev &&
+	       x->ino == y->ino && a->own_byte == b->own_byte;
+}
+
+/* In whatever way; the lock is held. */
+static bool is_claimed_here(const struct file_backend *f)
+{
+	for (struct list *l = claimed.next; l != &claimed; l = l->next)
+		if (is_same(f, container_of(l, struct file_backend, claimed)))
+			return true;
+	return false;
+}
+
+/* The same, the lock is held. */
+static bool has_predecessor(const struct file_backend *f)
+{
+	return has_own_byte(f) && !is_claimed_here(f) &&
 	       find_lock(f, F_WRLCK, f->own_byte, 1).l_type != F_UNLCK;
 }
 
-static int lock_shared(const struct file_backend *f, int fd)
+static int lock_bytes(const struct file_backend *f, int fd)
 {
-	int ret;
+	int ret = lock(fd, F_RDLCK, 0, SHARED_END);
 
-	if (is_own_byte_locked(f))
-		return -EBUSY;
-	ret = lock(fd, F_RDLCK, 0, SHARED_END);
 	if (!ret && has_own_byte(f))
 		ret = lock(fd, F_RDLCK, f->own_byte, 1);
 	return ret;
+}
+
+static int lock_shared(struct file_backend *f, int fd)
+{
+	int ret;
+
+	pthread_mutex_lock(&claimed_lock);
+	ret = has_predecessor(f) ? -EBUSY : lock_bytes(f, fd);
+	if (!ret)
+		list_add_tail(&claimed, &f->claimed);
+	pthread_mutex_unlock(&claimed_lock);
+	return ret;
+}
+
+static bool waits_for_predecessor(const struct file_backend *f)
+{
+	bool waits;
+
+	if (is_exclusive(f))
+		return false;
+	pthread_mutex_lock(&claimed_lock);
+	waits = has_predecessor(f);
+	pthread_mutex_unlock(&claimed_lock);
+	return waits;
 }
 
 /* Of a vringd, as other programs lock other ranges. */
@@ -301,7 +341,7 @@ static void explain_busy(const struct file_backend *f, char *err,
 
 	if (inuse_by_host(&f->backend.id, err, err_len) == -EBUSY)
 		return;
-	if (!is_exclusive(f) && is_own_byte_locked(f))
+	if (waits_for_predecessor(f))
 		snprintf(err, err_len,
 			 "requests of the vringd that was here before are not "
 			 "over yet");
@@ -377,7 +417,10 @@ static void release_file(struct backend *b)
 {
 	struct file_backend *f = file_of(b);
 
+	pthread_mutex_lock(&claimed_lock);
 	lock(f->fd, F_UNLCK, 0, 0);
+	list_del(&f->claimed);
+	pthread_mutex_unlock(&claimed_lock);
 	close(f->fd);
 	f->fd = -1;
 }

@@ -14,6 +14,7 @@ struct file_backend {
 	int look_fd;
 	int fd;			/* does the I/O; -1 while not claimed */
 	off_t own_byte;		/* to be locked when shared; 0: none */
+	struct list claimed;	/* of who shares, and has claimed */
 	int open_flags;		/* of fd */
 	unsigned mem_align;	/* of buffers; 1 when not direct */
 	unsigned len_align;	/* of their lengths and of offsets */

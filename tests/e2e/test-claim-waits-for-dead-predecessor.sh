@@ -9,19 +9,26 @@ guest=$top_srcdir/tests/lib/small-guest
 
 slowdisk_make 8M
 
+# configure KEYS
+configure()
+{
+	daemon_config <<EOF
+targets:
+  - {name: disk, backend: {path: $slowdisk, direct: on, $1}}
+EOF
+}
+
 is_in_flight()
 {
 	ctl --json show disk | grep -q 'inflight": 1'
 }
 
-# one SHARED REASON: where SHARED is on, others may have the disk, too.
+# one KEYS REASON [NEW-KEYS]: the keys of the backend, also of the next daemon
+# unless it has new ones.
 one()
 {
 	rm -f "$daemon_log"
-	daemon_config <<EOF
-targets:
-  - {name: disk, backend: {path: $slowdisk, direct: on, shared: $1}}
-EOF
+	configure "$1"
 	daemon_start
 	slowdisk_slow "$daemon_pid"
 	"$guest" "$T/disk.sock" write:0:1048576:o >"$T/old" 2>&1 &
@@ -29,6 +36,7 @@ EOF
 	sleep 0.3
 	daemon_kill
 
+	configure "${3-$1}"
 	daemon_start
 	"$guest" "$T/disk.sock" write:0:1048576:n >"$T/new" 2>&1 &
 	new=$!
@@ -57,5 +65,7 @@ EOF
 	daemon_stop
 }
 
-one off "requests of a process that has ended"
-one on "requests of the vringd that was here before"
+one "shared: off" "requests of a process that has ended"
+one "shared: on" "requests of the vringd that was here before"
+one "shared: on" "requests of the vringd that was here before" \
+	"shared: on, discard: off, delay: 1ms"

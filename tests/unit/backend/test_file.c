@@ -426,29 +426,57 @@ static int claim_for(struct backend **b, const char *user, bool read_only)
 	return ret;
 }
 
+/* Another process has it in the name of @user, until it is ended. */
+static pid_t start_user(const char *user, bool read_only)
+{
+	int fds[2];
+	char ok = 'n';
+	pid_t pid;
+
+	cr_assert_eq(pipe(fds), 0);
+	pid = fork_child();
+	if (!pid) {
+		struct backend *b;
+
+		ok = claim_for(&b, user, read_only) ? 'n' : 'y';
+		if (write(fds[1], &ok, 1) == 1)
+			pause();
+		_exit(0);
+	}
+	close(fds[1]);
+	cr_assert_eq(read(fds[0], &ok, 1), 1);
+	cr_assert_eq(ok, 'y', "%s", user);
+	close(fds[0]);
+	return pid;
+}
+
+/* However it had the disk, and is to have it. */
+static void wait_for_predecessor(bool before, bool now)
+{
+	pid_t predecessor = start_user("/run/a", before);
+	pid_t other = start_user("/run/b", before);
+	struct backend *b, *nobody;
+
+	cr_assert_eq(claim_for(&nobody, NULL, now), 0, "%s", err);
+	cr_assert_eq(claim_for(&b, "/run/a", now), -EBUSY);
+	cr_assert(strstr(err, "the vringd that was here before"), "%s", err);
+	cr_assert_eq(claim_as(&b, path, ALONE), -EBUSY);
+	end_claimer(predecessor);
+	cr_assert_eq(claim_for(&b, "/run/a", now), 0, "%s", err);
+	give_up(b);
+	cr_assert_eq(claim_for(&b, "/run/b", now), -EBUSY);
+	end_claimer(other);
+	give_up(nobody);
+	cr_assert_eq(claim_as(&b, path, ALONE), 0, "%s", err);
+	give_up(b);
+}
+
 Test(file, waits_for_its_predecessor_also_when_shared, .init = start,
      .fini = stop)
 {
-	for (int read_only = 0; read_only < 2; read_only++) {
-		struct backend *before, *other, *nobody, *now;
-
-		cr_assert_eq(claim_for(&before, "/run/a", read_only), 0);
-		cr_assert_eq(claim_for(&other, "/run/b", read_only), 0);
-		cr_assert_eq(claim_for(&nobody, NULL, read_only), 0);
-		cr_assert_eq(claim_for(&now, "/run/a", read_only), -EBUSY);
-		cr_assert(strstr(err, "the vringd that was here before"), "%s",
-			  err);
-		cr_assert_eq(claim_as(&now, path, ALONE), -EBUSY);
-		give_up(before);
-		cr_assert_eq(claim_for(&now, "/run/a", read_only), 0, "%s",
-			     err);
-		cr_assert_eq(claim_for(&before, "/run/b", read_only), -EBUSY);
-		give_up(now);
-		give_up(other);
-		give_up(nobody);
-		cr_assert_eq(claim_as(&now, path, ALONE), 0, "%s", err);
-		give_up(now);
-	}
+	for (int before = 0; before < 2; before++)
+		for (int now = 0; now < 2; now++)
+			wait_for_predecessor(before, now);
 }
 
 Test(file, has_a_disk_in_two_ways_at_once, .init = start, .fini = stop)
