@@ -420,7 +420,8 @@ class Fio(System):
 
 
 def all_systems(bench, wanted):
-    """Those that are @wanted (all, if empty) and installed; says which not."""
+    """Those that are @wanted, which must be there; or if none is, all that are
+    installed, and says which not."""
     makers = {
         "vringd": lambda: Vringd(bench, "vringd", bench.vringd),
         "other": lambda: Vringd(bench, "other", bench.other),
@@ -430,9 +431,9 @@ def all_systems(bench, wanted):
         "stub": lambda: Stub(bench),
         "fio": lambda: Fio(bench),
     }
-    for given in ("other", "spdk"):
-        if not getattr(bench, given):
-            del makers[given]
+    given = [name for name in ("other", "spdk") if getattr(bench, name)]
+    for name in {"other", "spdk"}.difference(given):
+        del makers[name]
     for name in wanted:
         if name not in makers:
             raise SystemExit(f"run: no system {name} here; there are: " +
@@ -444,6 +445,8 @@ def all_systems(bench, wanted):
         try:
             found.append(make())
         except Trouble as e:
+            if name in (*wanted, *given):
+                raise SystemExit(f"run: {name}: {e}") from e
             print(f"skipped: {name}: {e}", flush=True)
     return found
 

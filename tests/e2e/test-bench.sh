@@ -89,6 +89,9 @@ PYTHON
 # What is wrong is said.
 "$run" no-such-cell >"$T/said" 2>&1 && fail "a cell that is none"
 grep -q 'no cell no-such-cell' "$T/said" || fail "no word of the cell"
+"$run" --other "$T/none" null-idle >"$T/said" 2>&1 &&
+	fail "a build that is none"
+grep -q "other: $T/none: No such" "$T/said" || fail "no word of the build"
 [ -z "$(ls "$T/folder")" ] || fail "left: $(ls "$T/folder")"
 ! pgrep -f "$T/folder" >/dev/null || fail "something still runs"
 exit 0
