@@ -98,15 +98,17 @@ static struct target *end_task(struct offload_job *j)
  * Who has storage together with others knows its own part in that by a name
  * that nobody else has at the time, and that it still has after a restart.
  */
-static const char *user_of(const struct target *t,
+static const char *user_of(const struct target *t, const struct config *owner,
 			   const struct config_target *c)
 {
 	if (t->p.given)
 		return NULL;
-	return t->p.owner ? t->p.owner->control_path : c->socket;
+	return owner ? owner->control_path : c->socket;
 }
 
+/* @owner is that of @c: a thread's is not the target's any more, perhaps. */
 static struct backend_params backend_params_of(const struct target *t,
+					       const struct config *owner,
 					       const struct config_target *c)
 {
 	static const char *const kinds[] = {
@@ -130,7 +132,7 @@ static struct backend_params backend_params_of(const struct target *t,
 		.discard = c->backend.discard,
 		.read_only = c->backend.read_only,
 		.shared = c->backend.shared,
-		.user = user_of(t, c),
+		.user = user_of(t, owner, c),
 		.zeroes = c->backend.zeroes,
 		.delay_us = c->backend.delay_us,
 	};
@@ -168,7 +170,7 @@ static void run_open(struct offload_job *j)
 {
 	struct task *k = container_of(j, struct task, job);
 	const struct target *t = container_of(k, struct target, task);
-	struct backend_params p = backend_params_of(t, k->config);
+	struct backend_params p = backend_params_of(t, k->owner, k->config);
 	char err[256] = "";
 
 	k->ret = kinds_open(&k->backend, &p, err, sizeof(err));
@@ -375,7 +377,7 @@ static int make_server(struct target *t, const struct config_target *c)
 /* What is left of opening when the thread is back, and cannot block. */
 static int finish_open(struct target *t, const struct config_target *c)
 {
-	struct backend_params p = backend_params_of(t, c);
+	struct backend_params p = backend_params_of(t, t->p.owner, c);
 	char err[256] = "";
 	int ret = kinds_admit(&t->backend, &p, err, sizeof(err));
 
