@@ -24,6 +24,7 @@ struct link {
 	int fd;
 	struct ev_io reader;
 	struct ev_io writer;
+	struct ev_timer end;
 	struct wake hangup;
 	bool watches_hangup;
 	bool pending; /* the message in msg has no answer yet */
@@ -355,14 +356,31 @@ static void on_wake(struct wake *k)
 
 /* ---- life ---- */
 
+static void close_link(struct ev_loop *loop, struct ev_timer *timer, int events)
+{
+	struct link *l = timer->data;
+	struct session *s = l->session;
+
+	(void)loop;
+	(void)events;
+	offload_close(l->fd);
+	free(l);
+	session_link_ended(s);
+}
+
+/*
+ * libev takes a descriptor that nobody waits for out of its set when an event
+ * of it comes, which must not be while another thread closes it.  So we hang
+ * up, which is such an event, and close it a turn later.
+ */
 static void end_link(struct link *l)
 {
 	assert(l->session->closing);
 	update_watchers(l);
 	close_fds(&l->msg);
 	keep_out_fd(l, -1);
-	offload_close(l->fd);
-	free(l);
+	shutdown(l->fd, SHUT_RDWR);
+	ev_timer_start(worker_loop(l->home), &l->end);
 }
 
 static void say_connected(const struct session *s)
@@ -395,6 +413,8 @@ int link_open(struct session *s, int fd)
 	l->out_fd = -1;
 	ev_io_init(&l->reader, on_readable, fd, EV_READ);
 	ev_io_init(&l->writer, on_writable, fd, EV_WRITE);
+	ev_timer_init(&l->end, close_link, 0., 0.);
+	l->end.data = l;
 	l->reader.data = l;
 	l->writer.data = l;
 	l->hangup.fd = fd;

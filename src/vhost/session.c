@@ -129,10 +129,13 @@ void session_free(struct session *s)
 static void deliver_end(struct mail *m)
 {
 	struct session *s = container_of(m, struct session, end_mail);
-	struct link *l = s->link;
 
+	s->end_link(s->link);
+}
+
+void session_link_ended(struct session *s)
+{
 	s->link = NULL;
-	s->end_link(l);
 	s->p.ops->ended(s->p.ctx, s);
 }
 

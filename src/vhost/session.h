@@ -241,13 +241,19 @@ struct session {
 	struct proto_msg *msg;
 	void (*finish)(struct session *s, struct proto_msg *m);
 
-	/* link_open() fills these: the reply of a drain, and the last step */
+	/*
+	 * link_open() fills these: the reply of a drain, and the last step,
+	 * which comes to session_link_ended().
+	 */
 	void (*answer)(struct link *l, int result);
 	void (*end_link)(struct link *l);
 
 	struct mail end_mail;
 	struct proto_why why; /* of the last message that was refused */
 };
+
+/* The socket is closed: the session has ended.  Home only. */
+void session_link_ended(struct session *s);
 
 /*
  * Put @fd (-1: none) in the place of *@kept, which an offload thread closes;
