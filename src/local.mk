@@ -210,6 +210,7 @@ libvringd_a_SOURCES = \
 	src/vhost/notify.h \
 	src/vhost/packed.c \
 	src/vhost/packed.h \
+	src/vhost/packed_flags.h \
 	src/vhost/proto.c \
 	src/vhost/proto.h \
 	src/vhost/queue.c \

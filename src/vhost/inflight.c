@@ -283,6 +283,39 @@ int inflight_refuse(struct inflight *f, const char *fmt, ...)
 	return -EPROTO;
 }
 
+/* It is at one place in both formats. */
+static_assert(offsetof(struct vhost_user_inflight_split, version) ==
+		      offsetof(struct vhost_user_inflight_packed, free),
+	      "one version");
+
+static unsigned load_version(const struct inflight_part *p)
+{
+	const struct vhost_user_inflight_split *s = p->host;
+
+	return __atomic_load_n(&s->version, __ATOMIC_ACQUIRE);
+}
+
+int inflight_begin(struct inflight *f, const struct inflight_part *p)
+{
+	unsigned version;
+
+	f->guard = p->guard;
+	if (!p->host)
+		return inflight_refuse(f, "in-flight region has no part for "
+					  "this queue");
+	if (f->size > p->nr_desc)
+		return inflight_refuse(f,
+				       "ring of %u, the in-flight region is "
+				       "for %u",
+				       f->size, p->nr_desc);
+	version = p->resume ? load_version(p) : 0;
+	if (version > VHOST_USER_INFLIGHT_VERSION)
+		return inflight_refuse(f,
+				       "in-flight region has version %u, not 1",
+				       version);
+	return version > 0;
+}
+
 static int compare(const void *a, const void *b)
 {
 	const struct inflight_found *x = a, *y = b;

@@ -212,13 +212,10 @@ __attribute__((format(printf, 2, 3))) int inflight_refuse(struct inflight *f,
 							  const char *fmt, ...);
 
 /*
- * The version that the part has, at @version: 0 if it is to be initialised.
+ * Look at the part.  Returns 1 when there is something in it to go on with, 0
+ * when it is to be initialised, or -EPROTO when it cannot be used.
  */
-static inline unsigned inflight_version(const struct inflight_part *p,
-					const uint16_t *version)
-{
-	return p->resume ? __atomic_load_n(version, __ATOMIC_ACQUIRE) : 0;
-}
+int inflight_begin(struct inflight *f, const struct inflight_part *p);
 
 /* Sort what was found, and let new requests come behind it. */
 void inflight_sort(struct inflight *f);

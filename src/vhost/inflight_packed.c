@@ -10,9 +10,7 @@
 #include <string.h>
 
 #include "base/util.h"
-
-#define AVAIL (1u << VRING_PACKED_DESC_F_AVAIL)
-#define USED  (1u << VRING_PACKED_DESC_F_USED)
+#include "vhost/packed_flags.h"
 
 /* What is in the part, copied, as it may change at any moment. */
 struct copy {
@@ -107,16 +105,6 @@ static uint16_t load_flags(const struct vring_packed_desc *d)
 	return le16toh(__atomic_load_n(&d->flags, __ATOMIC_ACQUIRE));
 }
 
-static bool is_available(uint16_t flags, bool wrap)
-{
-	return !(flags & AVAIL) != wrap && !(flags & USED) == wrap;
-}
-
-static bool is_used(uint16_t flags, bool wrap)
-{
-	return !(flags & AVAIL) != wrap && !(flags & USED) != wrap;
-}
-
 /*
  * A batch was under way.  Was it announced?  Its new position must not be more
  * than a ring ahead.
@@ -134,8 +122,8 @@ static int decide_batch(struct inflight *f, const struct copy *c,
 				       u->used_idx, u->used_wrap_counter,
 				       u->old_used_idx,
 				       u->old_used_wrap_counter);
-	return !is_available(load_flags(&ring[u->old_used_idx]),
-			     u->old_used_wrap_counter);
+	return !packed_flags_available(load_flags(&ring[u->old_used_idx]),
+				       u->old_used_wrap_counter);
 }
 
 /* Which of the old and the new ones hold.  Returns 0 or -EPROTO. */
@@ -287,8 +275,9 @@ static void hide_used(const struct inflight *f, struct vring_packed_desc *ring)
 	for (unsigned n = f->size - f->nr_free; n; n--) {
 		uint16_t flags = load_flags(&ring[at]);
 
-		if (is_used(flags, wrap)) {
-			inflight_store(&ring[at].flags, htole16(flags ^ USED));
+		if (packed_flags_used(flags, wrap)) {
+			inflight_store(&ring[at].flags,
+				       htole16(flags ^ PACKED_USED));
 			CRASH_POINT(RECOVER_HIDDEN);
 		}
 		if (++at == f->size) {
@@ -359,26 +348,13 @@ int inflight_packed_start(struct inflight *f, const struct inflight_part *p,
 			  bool wrap)
 {
 	bool can_forget = true;
-	unsigned version;
+	int ret = inflight_begin(f, p);
 
-	f->guard = p->guard;
 	f->packed = p->host;
-	if (!p->host)
-		return inflight_refuse(f, "in-flight region has no part for "
-					  "this queue");
-	if (f->size > p->nr_desc)
-		return inflight_refuse(f,
-				       "ring of %u, the in-flight region is "
-				       "for %u",
-				       f->size, p->nr_desc);
-	version = inflight_version(p, &f->packed->free.version);
-	if (version > VHOST_USER_INFLIGHT_VERSION)
-		return inflight_refuse(f,
-				       "in-flight region has version %u, not 1",
-				       version);
-	if (version) {
-		int ret = resume(f, p->nr_desc, ring, &can_forget);
-
+	if (ret < 0)
+		return ret;
+	if (ret > 0) {
+		ret = resume(f, p->nr_desc, ring, &can_forget);
 		if (ret != -EPROTO || !can_forget)
 			return ret;
 	}

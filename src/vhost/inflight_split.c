@@ -192,26 +192,13 @@ static int resume(struct inflight *f, unsigned nr_desc, uint16_t used,
 int inflight_split_start(struct inflight *f, const struct inflight_part *p,
 			 uint16_t used, uint16_t avail)
 {
-	f->guard = p->guard;
+	int ret = inflight_begin(f, p);
+
 	f->split = p->host;
-	if (!p->host)
-		return inflight_refuse(f, "in-flight region has no part for "
-					  "this queue");
-	if (f->size > p->nr_desc)
-		return inflight_refuse(f,
-				       "ring of %u, the in-flight region is "
-				       "for %u",
-				       f->size, p->nr_desc);
-
-	unsigned version = inflight_version(p, &f->split->version);
-
-	switch (version) {
-	case 0:
-		init_part(f, p->nr_desc, used);
-		return 0;
-	case VHOST_USER_INFLIGHT_VERSION:
+	if (ret < 0)
+		return ret;
+	if (ret > 0)
 		return resume(f, p->nr_desc, used, avail);
-	}
-	return inflight_refuse(f, "in-flight region has version %u, not 1",
-			       version);
+	init_part(f, p->nr_desc, used);
+	return 0;
 }

@@ -9,11 +9,9 @@
 #include "base/util.h"
 #include "vhost/chain.h"
 #include "vhost/inflight_packed.h"
+#include "vhost/packed_flags.h"
 
 #define SIZE_MAX_PACKED 32768
-
-#define F_AVAIL (1u << VRING_PACKED_DESC_F_AVAIL)
-#define F_USED	(1u << VRING_PACKED_DESC_F_USED)
 
 /* An index with its wrap counter, as in event areas and SET_VRING_BASE. */
 #define WRAP_BIT (1u << VRING_PACKED_EVENT_F_WRAP_CTR)
@@ -55,11 +53,6 @@ static uint16_t load_flags(const struct ring *r, struct ring_pos at,
 			   memory_order order)
 {
 	return ring_load(&r->packed.desc[at.idx].flags, order);
-}
-
-static bool is_available(uint16_t flags, bool wrap)
-{
-	return !!(flags & F_AVAIL) == wrap && !!(flags & F_USED) != wrap;
 }
 
 int packed_locate(struct ring *r, const struct ring_addr *a)
@@ -156,12 +149,12 @@ bool packed_has_answers(const struct vring_packed_desc *desc, unsigned size)
 	unsigned nr_unfinished = 0;
 
 	for (unsigned i = 0; i < size; i++) {
-		uint16_t flags = ring_load(&desc[i].flags,
-					   memory_order_relaxed);
+		uint16_t flags =
+			ring_load(&desc[i].flags, memory_order_relaxed);
 
-		if (flags & F_USED)
+		if (flags & PACKED_USED)
 			return true;
-		nr_unfinished += !(flags & F_AVAIL) &&
+		nr_unfinished += !(flags & PACKED_AVAIL) &&
 				 (desc[i].addr || desc[i].len || desc[i].id);
 	}
 	return nr_unfinished > MAX_UNFINISHED;
@@ -261,8 +254,9 @@ int packed_pop(struct ring *r, struct chain *c)
 	 * descriptor.  Pairs with the driver's write barrier before it stores
 	 * them (virtio, "Implementation Example").
 	 */
-	if (!is_available(load_flags(r, p->avail, memory_order_acquire),
-			  p->avail.wrap))
+	if (!packed_flags_available(load_flags(r, p->avail,
+					       memory_order_acquire),
+				    p->avail.wrap))
 		return 0;
 	chain_begin(&w, r, c);
 	inflight_packed_begin(&r->inflight);
@@ -291,7 +285,8 @@ void packed_unpop(struct ring *r, const struct chain *c)
 
 static uint16_t used_flags(bool wrap, uint32_t len)
 {
-	return (wrap ? F_AVAIL | F_USED : 0) | (len ? VRING_DESC_F_WRITE : 0);
+	return (wrap ? PACKED_AVAIL | PACKED_USED : 0) |
+	       (len ? VRING_DESC_F_WRITE : 0);
 }
 
 void packed_push(struct ring *r, const struct chain *c, uint32_t len)
@@ -384,8 +379,9 @@ bool packed_arm(struct ring *r)
 	 * and reading the wish.  One of us sees the other.
 	 */
 	ring_store(&p->device->flags, flags, memory_order_seq_cst);
-	return is_available(load_flags(r, p->avail, memory_order_seq_cst),
-			    p->avail.wrap);
+	return packed_flags_available(load_flags(r, p->avail,
+						 memory_order_seq_cst),
+				      p->avail.wrap);
 }
 
 void packed_disarm(struct ring *r)
@@ -396,9 +392,9 @@ void packed_disarm(struct ring *r)
 
 bool packed_has_work(const struct ring *r)
 {
-	return is_available(load_flags(r, r->packed.avail,
-				       memory_order_relaxed),
-			    r->packed.avail.wrap);
+	return packed_flags_available(load_flags(r, r->packed.avail,
+						 memory_order_relaxed),
+				      r->packed.avail.wrap);
 }
 
 unsigned packed_pending(const struct ring *r)
@@ -408,7 +404,8 @@ unsigned packed_pending(const struct ring *r)
 	unsigned n = 0;
 
 	while (n < max &&
-	       is_available(load_flags(r, at, memory_order_relaxed), at.wrap)) {
+	       packed_flags_available(load_flags(r, at, memory_order_relaxed),
+				      at.wrap)) {
 		at = after(r, at, 1);
 		n++;
 	}
