@@ -170,6 +170,8 @@ libvringd_a_SOURCES = \
 	src/device/vblk.h \
 	src/run/alarms.c \
 	src/run/alarms.h \
+	src/run/budget.c \
+	src/run/budget.h \
 	src/run/mailbox.c \
 	src/run/mailbox.h \
 	src/run/offload.c \
