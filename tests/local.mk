@@ -167,6 +167,7 @@ unit_tests_SOURCES = \
 	tests/unit/vhost/test_ring.c \
 	tests/unit/vhost/test_ring_deaths.c \
 	tests/unit/vhost/test_session.c \
+	tests/unit/vhost/test_slots.c \
 	tests/unit/vhost/test_split.c \
 	tests/unit/vhost/test_state.c
 unit_tests_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/fuzz

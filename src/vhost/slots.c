@@ -4,30 +4,31 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <stdint.h>
-#include <stdlib.h>
+#include <sys/mman.h>
 
 #include "base/util.h"
+#include "run/offload.h"
 
 #define CACHE_LINE 64
 
 int slots_init(struct slots *s, unsigned nr, size_t room)
 {
-	*s = (struct slots){
-		.size = align_up(sizeof(struct slot) + room, CACHE_LINE),
-		.max = nr,
-	};
-	/* Large, so pages of zeroes that come when touched. */
-	s->memory = calloc(1, nr * s->size + CACHE_LINE);
-	if (!s->memory)
+	size_t size = align_up(sizeof(struct slot) + room, CACHE_LINE);
+	void *at = mmap(NULL, nr * size, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	*s = (struct slots){.size = size, .max = nr};
+	if (at == MAP_FAILED)
 		return -ENOMEM;
-	s->first = (void *)align_up((uintptr_t)s->memory, CACHE_LINE);
+	/* A huge page would be all there at the first touch. */
+	madvise(at, nr * size, MADV_NOHUGEPAGE);
+	s->memory = at;
 	return 0;
 }
 
 void slots_fini(struct slots *s)
 {
-	free(s->memory);
+	offload_munmap(s->memory, s->max * s->size);
 	s->memory = NULL;
 }
 
@@ -40,7 +41,7 @@ struct slot *slots_get(struct slots *s)
 		return slot;
 	}
 	assert(s->made < s->max);
-	slot = (void *)(s->first + s->made++ * s->size);
+	slot = (void *)(s->memory + s->made++ * s->size);
 	slot->chain.max_iov = SLOT_IOV;
 	slot->chain.room = slot + 1;
 	return slot;

@@ -20,8 +20,7 @@ struct slot {
 };
 
 struct slots {
-	void *memory;
-	unsigned char *first;	/* on a cache line of its own, as all are */
+	unsigned char *memory;	/* each on cache lines of its own */
 	size_t size;		/* of one */
 	unsigned max;
 	unsigned made;
