@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sysexits.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
@@ -482,6 +483,20 @@ static void tame_malloc(void)
 	mallopt(M_MMAP_THRESHOLD, 128 << 10);
 }
 
+/*
+ * All that we may have: the lower limit is for programs that use select().  A
+ * target with a client has some descriptors, and each of its queues, too.
+ */
+static void raise_fd_limit(void)
+{
+	struct rlimit lim;
+
+	if (getrlimit(RLIMIT_NOFILE, &lim))
+		return;
+	lim.rlim_cur = lim.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &lim);
+}
+
 int main(int argc, char **argv)
 {
 	static const enum log_level levels[] = {
@@ -496,6 +511,7 @@ int main(int argc, char **argv)
 
 	tame_malloc();
 	open_standard_fds();
+	raise_fd_limit();
 	if (!options_parse(&o, argc, argv, &status))
 		return status;
 	if (!o.is_single && !o.check && !o.print)

@@ -30,7 +30,7 @@
 /* Descriptors of the daemon itself, of a target, and of each of its queues. */
 #define FDS_DAEMON 64
 #define FDS_TARGET 8
-#define FDS_QUEUE  3
+#define FDS_QUEUE  5
 
 #define IO_URING_DISABLED "/proc/sys/kernel/io_uring_disabled"
 #define APPARMOR_ENABLED  "/sys/module/apparmor/parameters/enabled"
@@ -117,8 +117,9 @@ static void look_at_limits(struct selftest_facts *f)
 {
 	struct rlimit lim;
 
+	/* The daemon takes all that it may have. */
 	if (!getrlimit(RLIMIT_NOFILE, &lim))
-		f->max_fds = lim.rlim_cur;
+		f->max_fds = lim.rlim_max;
 	if (!getrlimit(RLIMIT_MEMLOCK, &lim))
 		f->memlock = lim.rlim_cur == RLIM_INFINITY ? UINT64_MAX
 							   : lim.rlim_cur;

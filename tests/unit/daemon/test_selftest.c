@@ -153,13 +153,13 @@ Test(selftest, says_why_there_is_no_io_uring)
 
 Test(selftest, counts_descriptors)
 {
-	facts.max_fds = 176; /* 64 + 2 * (8 + 16 * 3) */
-	expect("open files", "ok", "176 allowed, 176 needed", "");
-	facts.max_fds = 175;
-	expect("open files", "warn", "175 allowed, 176 needed",
-	       "LimitNOFILE=352");
+	facts.max_fds = 240; /* 64 + 2 * (8 + 16 * 5) */
+	expect("open files", "ok", "240 allowed, 240 needed", "");
+	facts.max_fds = 239;
+	expect("open files", "warn", "239 allowed, 240 needed",
+	       "LimitNOFILE=480");
 	targets.is_daemon = false;
-	expect("open files", "warn", "175 allowed in this shell", "352");
+	expect("open files", "warn", "239 allowed in this shell", "480");
 }
 
 Test(selftest, warns_of_root_and_of_a_missing_group)
