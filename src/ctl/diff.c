@@ -120,6 +120,9 @@ void diff_print(struct json_object *result)
 	}
 	for (size_t i = 0; i < length(result, "changes"); i++)
 		print_change(item(result, "changes", i));
+	for (size_t i = 0; i < length(result, "live"); i++)
+		printf("%-9s  %s\n", "changed",
+		       json_object_get_string(item(result, "live", i)));
 	for (size_t i = 0; i < length(result, "restart"); i++)
 		printf("%-9s  %s: restart vringd to change it\n", "refused",
 		       json_object_get_string(item(result, "restart", i)));

@@ -105,18 +105,21 @@ static void plan_removed(struct plan_change *ch, const struct plan_target *old)
 		       old->config->name);
 }
 
-/* Keys of the file itself whose values do not go into the targets. */
-static void compare_tops(struct plan *p, const struct config *a,
-			 const struct config *b)
+/* Keys of the file itself.  Some of them are defaults of the targets' keys. */
+static void compare_tops(struct plan *p, const struct config *started,
+			 const struct config *accepted,
+			 const struct config *new)
 {
 	for (unsigned id = 0; id < CONFIG_KEYS; id++) {
 		const struct config_key *key = &config_keys[id];
+		bool at_start = key->effect == CONFIG_EFFECT_RESTART;
+		const struct config *old = at_start ? started : accepted;
 
 		if (key->form != CONFIG_FORM_VALUE || is_of_target(key))
 			continue;
-		p->top[id] =
-			!value_equal(&key->rule, (const char *)a + key->offset,
-				     (const char *)b + key->offset);
+		p->top[id] = !value_equal(&key->rule,
+					  (const char *)old + key->offset,
+					  (const char *)new + key->offset);
 	}
 }
 
@@ -157,7 +160,8 @@ static void fill(struct plan *p, struct entry *sorted,
 }
 
 int plan_make(struct plan **out, const struct plan_target *old, unsigned nr,
-	      const struct config *top, const struct config *new)
+	      const struct config *started, const struct config *accepted,
+	      const struct config *new)
 {
 	size_t most = (size_t)nr + new->nr_targets;
 	struct plan *p = calloc(1, sizeof(*p) + most * sizeof(p->changes[0]));
@@ -166,7 +170,7 @@ int plan_make(struct plan **out, const struct plan_target *old, unsigned nr,
 	int ret = p && sorted && met ? 0 : -ENOMEM;
 
 	if (ret == 0) {
-		compare_tops(p, top, new);
+		compare_tops(p, started, accepted, new);
 		fill(p, sorted, old, nr, met, new);
 		*out = p;
 	} else {
@@ -175,6 +179,13 @@ int plan_make(struct plan **out, const struct plan_target *old, unsigned nr,
 	free(sorted);
 	free(met);
 	return ret;
+}
+
+void plan_find_top(const struct plan *p, enum config_effect effect,
+		   bool keys[CONFIG_KEYS])
+{
+	for (unsigned id = 0; id < CONFIG_KEYS; id++)
+		keys[id] = p->top[id] && config_keys[id].effect == effect;
 }
 
 unsigned plan_count(const struct plan *p, enum plan_what what)

@@ -54,7 +54,7 @@ struct plan_change {
 };
 
 struct plan {
-	bool top[CONFIG_KEYS];	/* keys of the file itself that differ */
+	bool top[CONFIG_KEYS];	/* keys of the file itself that are new */
 	unsigned nr;
 	struct plan_change changes[];
 };
@@ -67,15 +67,25 @@ struct plan_target {
 };
 
 /*
- * Compare the @nr targets at @old, and the file's own keys in @top, with the
- * configuration @new.  The changes are in the order of @new, then what is
- * removed in the order of @old.  Returns 0 and fills @out, which the caller
- * frees with free(), or -ENOMEM.
+ * Compare the @nr targets at @old, and the file's own keys, with the
+ * configuration @new.  Those keys that take a restart are compared with
+ * @started, which the workers were made from, the others with @accepted, which
+ * is in force.  The changes are in the order of @new, then what is removed in
+ * the order of @old.  Returns 0 and fills @out, which the caller frees with
+ * free(), or -ENOMEM.
  *
  * Any thread that owns all of it.
  */
 int plan_make(struct plan **out, const struct plan_target *old, unsigned nr,
-	      const struct config *top, const struct config *new);
+	      const struct config *started, const struct config *accepted,
+	      const struct config *new);
+
+/*
+ * Mark in @keys those of the file itself that are new and have this effect.
+ * Any thread that owns @p.
+ */
+void plan_find_top(const struct plan *p, enum config_effect effect,
+		   bool keys[CONFIG_KEYS]);
 
 /*
  * How many changes are of this kind and came true, more or less; and how many

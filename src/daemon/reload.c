@@ -88,23 +88,26 @@ static void log_change(const struct plan_change *ch)
 	}
 }
 
-/* Keys that differ from what the workers were made from. */
-static void find_restart_keys(const struct plan *plan, bool keys[CONFIG_KEYS])
+/* Print the new keys of the file itself that have this effect. */
+static void print_top(const struct plan *plan, enum config_effect effect,
+		      char *buf, size_t size)
 {
-	for (unsigned id = 0; id < CONFIG_KEYS; id++)
-		keys[id] = plan->top[id] &&
-			   config_keys[id].effect == CONFIG_EFFECT_RESTART;
+	bool keys[CONFIG_KEYS];
+
+	plan_find_top(plan, effect, keys);
+	plan_print_keys(keys, buf, size);
 }
 
 static void log_plan(const struct plan *plan)
 {
-	bool restart[CONFIG_KEYS];
 	char keys[300];
 
 	for (unsigned i = 0; i < plan->nr; i++)
 		log_change(&plan->changes[i]);
-	find_restart_keys(plan, restart);
-	plan_print_keys(restart, keys, sizeof(keys));
+	print_top(plan, CONFIG_EFFECT_LIVE, keys, sizeof(keys));
+	if (*keys)
+		log_info(TAG, "changed: %s", keys);
+	print_top(plan, CONFIG_EFFECT_RESTART, keys, sizeof(keys));
 	if (*keys)
 		log_warn(TAG, "restart vringd to change: %s", keys);
 	log_event(
@@ -177,13 +180,14 @@ static struct json_object *changes_of(const struct plan *plan)
 	return a;
 }
 
-static struct json_object *restart_of(const struct plan *plan)
+static struct json_object *top_of(const struct plan *plan,
+				  enum config_effect effect)
 {
 	struct json_object *a = json_object_new_array();
 	bool keys[CONFIG_KEYS];
 	char name[64];
 
-	find_restart_keys(plan, keys);
+	plan_find_top(plan, effect, keys);
 	for (unsigned id = 0; id < CONFIG_KEYS; id++) {
 		if (!keys[id])
 			continue;
@@ -208,7 +212,9 @@ static struct json_object *make_answer(const struct reload *r, bool applied,
 	if (!plan)
 		return o;
 	json_object_object_add(o, "changes", changes_of(plan));
-	json_object_object_add(o, "restart", restart_of(plan));
+	json_object_object_add(o, "live", top_of(plan, CONFIG_EFFECT_LIVE));
+	json_object_object_add(o, "restart",
+			       top_of(plan, CONFIG_EFFECT_RESTART));
 	add_count(o, "unchanged", plan_count(plan, PLAN_KEEP));
 	if (r->grown)
 		json_object_object_add(o, "grown", json_object_get(r->grown));
@@ -217,12 +223,11 @@ static struct json_object *make_answer(const struct reload *r, bool applied,
 
 static int status_of(const struct plan *plan)
 {
-	bool keys[CONFIG_KEYS];
+	char keys[300];
 
-	find_restart_keys(plan, keys);
-	for (unsigned id = 0; id < CONFIG_KEYS; id++)
-		if (keys[id])
-			return STATUS_IN_PART;
+	print_top(plan, CONFIG_EFFECT_RESTART, keys, sizeof(keys));
+	if (*keys)
+		return STATUS_IN_PART;
 	if (plan_count_outcome(plan, PLAN_FAILED) ||
 	    plan_count_outcome(plan, PLAN_REFUSED))
 		return STATUS_IN_PART;
@@ -376,7 +381,8 @@ static void carry_out(struct reload *r, bool dry_run)
 	if (!dry_run)
 		config_errors_log(&r->errs, TAG);
 
-	int ret = roster_plan(r->p.roster, r->p.config, r->loaded, &r->plan);
+	int ret = roster_plan(r->p.roster, r->p.config, r->config, r->loaded,
+			      &r->plan);
 
 	if (ret == 0 && dry_run) {
 		end_request(r, STATUS_DONE, make_answer(r, false, r->plan));
@@ -477,7 +483,8 @@ void reload_request(struct reload *r, bool dry_run, struct control_reply *reply)
 
 int reload_start(struct reload *r)
 {
-	int ret = roster_plan(r->p.roster, r->config, r->config, &r->plan);
+	int ret = roster_plan(r->p.roster, r->config, r->config, r->config,
+			      &r->plan);
 
 	r->is_busy = true;
 	r->is_starting = true;

@@ -515,8 +515,9 @@ static void patience_over(struct ev_loop *loop, struct ev_timer *w, int revents)
 	take_step(r);
 }
 
-int roster_plan(const struct roster *r, const struct config *top,
-		const struct config *new, struct plan **out)
+int roster_plan(const struct roster *r, const struct config *started,
+		const struct config *accepted, const struct config *new,
+		struct plan **out)
 {
 	struct plan_target *old = calloc(r->nr + 1, sizeof(*old));
 	int ret;
@@ -530,7 +531,7 @@ int roster_plan(const struct roster *r, const struct config *top,
 		old[i].connected = target_is_connected(e->target);
 		old[i].lingering = !e->is_configured;
 	}
-	ret = plan_make(out, old, r->nr, top, new);
+	ret = plan_make(out, old, r->nr, started, accepted, new);
 	free(old);
 	return ret;
 }

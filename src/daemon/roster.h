@@ -62,11 +62,12 @@ unsigned roster_connected(const struct roster *r);
 
 /*
  * Plan what @new changes; the numbers of old targets are those of
- * roster_target().  @top is what the file's own keys are compared with.
- * Returns 0 or -ENOMEM.
+ * roster_target().  @started and @accepted are those of plan_make().  Returns 0
+ * or -ENOMEM.
  */
-int roster_plan(const struct roster *r, const struct config *top,
-		const struct config *new, struct plan **out);
+int roster_plan(const struct roster *r, const struct config *started,
+		const struct config *accepted, const struct config *new,
+		struct plan **out);
 
 /*
  * Carry @plan out, which was just made from @config by roster_plan() and which

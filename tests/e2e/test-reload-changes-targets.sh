@@ -190,6 +190,16 @@ said '^removed    late$'
 reload 2
 said '^refused    io-workers'
 
+# One that counts at once is named once.
+{
+	echo "$first"
+	echo "log-level: debug"
+} | daemon_config
+reload 0
+said '^changed    log-level$'
+reload 0
+! grep -q '^changed    log-level$' "$T/out" || fail "it was changed twice"
+
 # SIGHUP does the same.
 {
 	echo "$first"

@@ -38,7 +38,8 @@ static void begin(const char *text)
 static void make(const char *text)
 {
 	after = parse(text);
-	cr_assert_eq(plan_make(&plan, old, before->nr_targets, before, after),
+	cr_assert_eq(plan_make(&plan, old, before->nr_targets, before, before,
+			       after),
 		     0);
 }
 
@@ -213,6 +214,23 @@ Test(plan, names_keys_of_the_file_that_differ)
 			     "%s", config_keys[id].name);
 }
 
+/* Accepted was what differs from both, but not what takes a restart. */
+Test(plan, compares_with_the_start_what_takes_a_restart)
+{
+	struct config *accepted = parse("io-workers: 9\nlog-level: warn\n");
+	bool keys[CONFIG_KEYS];
+
+	before = parse("io-workers: 8\nlog-level: info\n");
+	after = parse("io-workers: 9\nlog-level: warn\n");
+	cr_assert_eq(plan_make(&plan, old, 0, before, accepted, after), 0);
+	config_put(accepted);
+	plan_find_top(plan, CONFIG_EFFECT_RESTART, keys);
+	cr_expect(keys[CONFIG_KEY_TOP_io_workers]);
+	plan_find_top(plan, CONFIG_EFFECT_LIVE, keys);
+	cr_expect_not(keys[CONFIG_KEY_TOP_log_level]);
+	cr_expect_not(keys[CONFIG_KEY_TOP_io_workers]);
+}
+
 Test(plan, finds_each_of_many_targets)
 {
 	enum { MANY = 2000 };
@@ -230,7 +248,7 @@ Test(plan, finds_each_of_many_targets)
 	free(text);
 	for (unsigned i = 0; i < MANY; i++)
 		targets[i].config = &before->targets[MANY - 1 - i];
-	cr_assert_eq(plan_make(&plan, targets, MANY, before, after), 0);
+	cr_assert_eq(plan_make(&plan, targets, MANY, before, before, after), 0);
 	cr_expect_eq(plan->nr, MANY);
 	cr_expect_eq(plan_count(plan, PLAN_KEEP), MANY);
 	for (unsigned i = 0; i < MANY; i++)

@@ -72,7 +72,7 @@ static void apply(const char *text)
 	cr_assert_eq(config_parse("test", text, strlen(text), &config, &errs),
 		     0);
 	config_errors_fini(&errs);
-	cr_assert_eq(roster_plan(roster, config, config, &plan), 0);
+	cr_assert_eq(roster_plan(roster, config, config, config, &plan), 0);
 	cr_assert_eq(roster_apply(roster, config, plan, note_over, NULL), 0);
 	wait_until_over();
 	free(plan);

@@ -122,7 +122,7 @@ static void apply(const char *text)
 	bool done = false;
 
 	free(plan);
-	cr_assert_eq(roster_plan(roster, c, c, &plan), 0);
+	cr_assert_eq(roster_plan(roster, c, c, c, &plan), 0);
 	cr_assert_eq(roster_apply(roster, c, plan, set_true, &done), 0);
 	run_until(&done);
 	config_put(running);
@@ -476,7 +476,7 @@ Test(roster, closes_in_the_middle_of_a_plan)
 	bool done = false;
 
 	make_image(1);
-	cr_assert_eq(roster_plan(roster, c, c, &plan), 0);
+	cr_assert_eq(roster_plan(roster, c, c, c, &plan), 0);
 	cr_assert_eq(roster_apply(roster, c, plan, set_true, &done), 0);
 	config_put(c);
 	cr_expect_not(done, "it takes a thread to open");
@@ -492,7 +492,7 @@ Test(roster, closes_a_target_while_it_changes)
 	connect_to(&f, "a.sock");
 	c = parse(MEM("a", ", socket-mode: 0600") MEM("b", ", queues: 2"));
 	free(plan);
-	cr_assert_eq(roster_plan(roster, c, c, &plan), 0);
+	cr_assert_eq(roster_plan(roster, c, c, c, &plan), 0);
 	cr_assert_eq(roster_apply(roster, c, plan, set_true, &done), 0);
 	config_put(c);
 	cr_expect_not(done);
