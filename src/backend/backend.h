@@ -31,8 +31,8 @@
  * user locks a place of its own as well, so that it waits for its predecessor,
  * too, though not for the others'.
  *
- * attach() gives a worker its port: the ring to use, the registered file, the
- * lists of ios that wait.  A port belongs to its worker alone.
+ * attach() gives a worker its port: where its entries go, the registered file,
+ * the lists of ios that wait.  A port belongs to its worker alone.
  *
  *	open -> claim -> attach (each worker) -> submit ... -> detach -> release
  *

@@ -39,13 +39,24 @@ static uint64_t bytes_left(const struct io *io)
 	return io->length - io->moved;
 }
 
+static struct io_uring_sqe *get_sqe(struct file_port *fp)
+{
+	return uring_sqe(fp->path->ring);
+}
+
+/* Of the file, in the table of the ring that get_sqe() is about. */
+static int place_of(const struct file_port *fp)
+{
+	return fp->places[fp->path->ring->kind];
+}
+
 /* One entry on the file, told to io->uring. */
 static struct io_uring_sqe *prepare(struct file_port *fp, struct io *io, int op,
 				    const void *addr, size_t len)
 {
-	struct io_uring_sqe *sqe = uring_sqe(fp->ring);
+	struct io_uring_sqe *sqe = get_sqe(fp);
 
-	io_uring_prep_rw(op, sqe, fp->place, addr, (unsigned)len,
+	io_uring_prep_rw(op, sqe, place_of(fp), addr, (unsigned)len,
 			 io->offset + io->moved);
 	sqe->flags |= fp->sqe_flags;
 	uring_sqe_done(sqe, &io->uring);
@@ -110,6 +121,7 @@ static void rw_done(struct uring_op *op, int res)
 {
 	struct io *io = container_of(op, struct io, uring);
 
+	port_of(io)->path->nr_done++;
 	if (likely(res >= 0 && (uint64_t)res == bytes_left(io)))
 		io->done(io, 0);
 	else
@@ -136,6 +148,7 @@ static void bounced_done(struct uring_op *op, int res)
 	struct io *io = container_of(op, struct io, uring);
 	struct file_port *fp = port_of(io);
 
+	fp->path->nr_done++;
 	if (res == -EAGAIN || res == -EINTR) {
 		queue_bounced(fp, io);
 		return;
@@ -190,9 +203,9 @@ static void start_rw(struct file_port *fp, struct io *io)
 
 static void queue_fsync(struct file_port *fp)
 {
-	struct io_uring_sqe *sqe = uring_sqe(fp->ring);
+	struct io_uring_sqe *sqe = get_sqe(fp);
 
-	io_uring_prep_fsync(sqe, fp->place, IORING_FSYNC_DATASYNC);
+	io_uring_prep_fsync(sqe, place_of(fp), IORING_FSYNC_DATASYNC);
 	sqe->flags |= IOSQE_FIXED_FILE;
 	uring_sqe_done(sqe, &fp->fsync);
 }
@@ -238,9 +251,9 @@ static void start_flush(struct file_port *fp, struct io *io)
 
 static void queue_fallocate(struct file_port *fp, struct io *io, int mode)
 {
-	struct io_uring_sqe *sqe = uring_sqe(fp->ring);
+	struct io_uring_sqe *sqe = get_sqe(fp);
 
-	io_uring_prep_fallocate(sqe, fp->place, mode, (off_t)io->offset,
+	io_uring_prep_fallocate(sqe, place_of(fp), mode, (off_t)io->offset,
 				(off_t)io->length);
 	sqe->flags |= IOSQE_FIXED_FILE;
 	uring_sqe_done(sqe, &io->uring);
@@ -248,9 +261,9 @@ static void queue_fallocate(struct file_port *fp, struct io *io, int mode)
 
 static void queue_discard(struct file_port *fp, struct io *io)
 {
-	struct io_uring_sqe *sqe = uring_sqe(fp->ring);
+	struct io_uring_sqe *sqe = get_sqe(fp);
 
-	io_uring_prep_rw(IORING_OP_URING_CMD, sqe, fp->place, NULL, 0, 0);
+	io_uring_prep_rw(IORING_OP_URING_CMD, sqe, place_of(fp), NULL, 0, 0);
 	sqe->cmd_op = BLOCK_URING_CMD_DISCARD;
 	sqe->addr = io->offset;
 	sqe->addr3 = io->length;
@@ -397,7 +410,7 @@ static void init_port(struct file_port *fp, const struct file_backend *f,
 		      struct worker *w)
 {
 	fp->file = f;
-	fp->ring = worker_io_ring(w);
+	fp->path = worker_io_path(w);
 	fp->mem_mask = f->mem_align - 1;
 	fp->len_mask = f->len_align - 1;
 	fp->sqe_flags = IOSQE_FIXED_FILE | (f->may_wait ? IOSQE_ASYNC : 0);
@@ -412,6 +425,32 @@ static void init_port(struct file_port *fp, const struct file_backend *f,
 		fp->discard_step = FILE_STEP_DISCARD;
 	fp->unmap_step = FILE_STEP_PUNCH;
 	fp->zero_step = FILE_STEP_ZERO;
+}
+
+static void drop_file(struct file_port *fp, struct worker *w)
+{
+	for (int i = 0; i < URING_NR_KINDS; i++)
+		if (fp->places[i] >= 0)
+			uring_drop_file(worker_ring(w, i), fp->places[i]);
+}
+
+/* In each ring that there is.  Returns 0 or -errno. */
+static int add_file(struct file_port *fp, struct worker *w)
+{
+	int ret = 0;
+
+	for (int i = 0; i < URING_NR_KINDS; i++)
+		fp->places[i] = -1;
+	for (int i = 0; i < URING_NR_KINDS && ret >= 0; i++) {
+		if (!worker_ring(w, i))
+			continue;
+		ret = uring_add_file(worker_ring(w, i), fp->file->fd);
+		fp->places[i] = ret;
+	}
+	if (ret >= 0)
+		return 0;
+	drop_file(fp, w);
+	return ret;
 }
 
 int file_io_attach(struct backend *b, struct worker *w, struct port **out)
@@ -429,10 +468,9 @@ int file_io_attach(struct backend *b, struct worker *w, struct port **out)
 		if (ret)
 			goto fail;
 	}
-	ret = uring_add_file(fp->ring, f->fd);
-	if (ret < 0)
+	ret = add_file(fp, w);
+	if (ret)
 		goto fail;
-	fp->place = ret;
 	*out = &fp->port;
 	return 0;
 fail:
@@ -448,7 +486,7 @@ void file_io_detach(struct port *p)
 	assert(!fp->range && list_empty(&fp->ranges));
 	assert(list_empty(&fp->flushing) && list_empty(&fp->flushes));
 	list_del(&fp->start_fsync.link);
-	uring_drop_file(fp->ring, fp->place);
+	drop_file(fp, p->worker);
 	bounce_close(fp->bounce);
 	free(fp);
 }

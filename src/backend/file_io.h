@@ -36,8 +36,8 @@ struct file_port {
 	/* set by attach, then constant */
 	struct port port;
 	const struct file_backend *file;
-	struct uring *ring;
-	int place;		/* of the file in the ring's table */
+	struct io_path *path;
+	int places[URING_NR_KINDS]; /* of the file in each ring's table */
 	unsigned char sqe_flags; /* of every entry on it */
 	uintptr_t mem_mask;	/* bits that no buffer's address has */
 	size_t len_mask;	/* and no length or offset */

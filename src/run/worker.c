@@ -33,7 +33,6 @@ struct worker {
 	bool has_io_cpus;
 	cpu_set_t io_cpus;
 	char tag[24];
-	struct uring *io_ring;
 	int epfd;
 	bool has_thread; /* main's */
 
@@ -51,6 +50,7 @@ struct worker {
 	struct ev_check awake_check;
 	struct uring rings[URING_NR_KINDS];
 	struct wake ring_wakes[URING_NR_KINDS];
+	struct io_path io_path;
 	struct list phases[TURN_NR_PHASES];
 	struct alarms alarms;
 	struct wake alarms_wake;
@@ -114,7 +114,7 @@ static int make_ring(struct worker *w, const struct worker_params *p,
 		log_err(w->tag, "cannot make a ring: %s",
 			uring_explain(err, why, sizeof(why)));
 	else
-		w->io_ring = &w->rings[kind];
+		w->io_path.ring = &w->rings[kind];
 	return err;
 }
 
@@ -464,7 +464,7 @@ int worker_cpu(const struct worker *w)
 
 void worker_ring_facts(const struct worker *w, struct uring_facts *f)
 {
-	uring_facts(w->io_ring, f);
+	uring_facts(w->io_path.ring, f);
 }
 
 void worker_post(struct worker *w, struct mail *m)
@@ -492,9 +492,9 @@ struct uring *worker_ring(struct worker *w, enum uring_kind kind)
 	return has_ring(&w->rings[kind]) ? &w->rings[kind] : NULL;
 }
 
-struct uring *worker_io_ring(struct worker *w)
+struct io_path *worker_io_path(struct worker *w)
 {
-	return w->io_ring;
+	return &w->io_path;
 }
 
 void worker_add(struct worker *w, enum turn_phase phase, struct turn_item *item)

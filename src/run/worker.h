@@ -125,14 +125,20 @@ bool worker_is_self(const struct worker *w);
 /* The loop, for sockets and timers.  Worker only. */
 struct ev_loop *worker_loop(struct worker *w);
 
-/*
- * The ring of a kind, or NULL when it was not made.  worker_io_ring() is the
- * one that backends use: SQPOLL where configured, else direct.
- *
- * Worker only.
- */
+/* The ring of a kind, or NULL when it was not made.  Worker only. */
 struct uring *worker_ring(struct worker *w, enum uring_kind kind);
-struct uring *worker_io_ring(struct worker *w);
+
+/*
+ * Where backends make their entries: each on the ring that is here now, which
+ * may be another in the next turn.  They count the reads and writes done.
+ */
+struct io_path {
+	struct uring *ring;
+	uint64_t nr_done;
+};
+
+/* Lives as long as the worker.  Worker only. */
+struct io_path *worker_io_path(struct worker *w);
 
 /* Run @item in the next @phase to come.  Worker only. */
 void worker_add(struct worker *w, enum turn_phase phase,

@@ -89,7 +89,8 @@ static void note_completed(struct uring_op *op, int res)
 static void run_in_turn(struct turn_item *item)
 {
 	struct letter *l = container_of(item, struct letter, item);
-	struct io_uring_sqe *sqe = uring_sqe(worker_io_ring(l->place->worker));
+	struct io_path *path = worker_io_path(l->place->worker);
+	struct io_uring_sqe *sqe = uring_sqe(path->ring);
 
 	l->value++;
 	l->op.done = note_completed;

@@ -331,6 +331,75 @@ Test(file_io, serves_a_crowd)
 	for_places(crowd);
 }
 
+/* -- with two rings */
+
+static struct turn_item changer;
+static bool changing;
+
+static void change_ring(struct turn_item *item)
+{
+	struct io_path *path = worker_io_path(s.t.worker);
+	bool was_direct = path->ring->kind == URING_DIRECT;
+
+	path->ring = worker_ring(s.t.worker,
+				 was_direct ? URING_SQPOLL : URING_DIRECT);
+	if (changing)
+		worker_add(s.t.worker, TURN_READY, item);
+}
+
+static void begin_changing(void *arg)
+{
+	(void)arg;
+	changing = true;
+	turn_item_init(&changer, change_ring);
+	worker_add(s.t.worker, TURN_READY, &changer);
+}
+
+static void end_changing(void *arg)
+{
+	(void)arg;
+	changing = false;
+	list_del(&changer.link);
+}
+
+/* Each entry is on the ring of its turn, and so is what follows from it. */
+Test(file_io, follows_a_path_that_changes)
+{
+	static const struct place at[] = {
+		{".", 0, BACKEND_DIRECT_AUTO, true},
+		{".", 4096, BACKEND_DIRECT_AUTO, true},
+	};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(at) && start(&at[i]); i++) {
+		iotest_call(s.t.worker, begin_changing, NULL);
+		transfer_all_shapes();
+		empty_ranges();
+		crowd();
+		iotest_call(s.t.worker, end_changing, NULL);
+		expect_model();
+		stop();
+	}
+}
+
+Test(file_io, counts_what_is_read_and_written)
+{
+	cr_assert(start(&places[0]));
+	const uint64_t *nr_done = &worker_io_path(s.t.worker)->nr_done;
+	uint64_t before = *nr_done;
+
+	for (int i = 0; i < 3; i++)
+		cr_assert_eq(iotest_one(&s.t, IO_READ, 0, s.area, 4096), 0);
+	cr_expect_eq(*nr_done - before, 3);
+	cr_assert_eq(iotest_one(&s.t, IO_FLUSH, 0, NULL, 0), 0);
+	cr_expect_eq(*nr_done - before, 3);
+	/* Not where it was aligned, so by way of a buffer. */
+	cr_assert_eq(iotest_one(&s.t, IO_WRITE, 0, s.area + 1, 4096), 0);
+	cr_expect_eq(*nr_done - before, 4);
+	memcpy(s.model, s.area + 1, 4096);
+	expect_model();
+	stop();
+}
+
 Test(file_io, gives_an_error_past_the_end_of_a_file_that_shrank)
 {
 	static const enum backend_direct modes[] = {BACKEND_DIRECT_AUTO,

@@ -450,7 +450,7 @@ static void note_op(struct uring_op *o, int res)
 
 static void add_write(void)
 {
-	struct io_uring_sqe *sqe = uring_sqe(worker_io_ring(w));
+	struct io_uring_sqe *sqe = uring_sqe(worker_io_path(w)->ring);
 
 	op.done = note_op;
 	io_uring_prep_write(sqe, call_fd, &one, sizeof(one), 0);
@@ -470,7 +470,7 @@ static void write_and_wait(void)
 Test(worker, submits_and_hands_out_completions)
 {
 	cr_assert_null(worker_ring(w, URING_SQPOLL));
-	cr_assert_eq(worker_io_ring(w), worker_ring(w, URING_DIRECT));
+	cr_assert_eq(worker_io_path(w)->ring, worker_ring(w, URING_DIRECT));
 	write_and_wait();
 }
 
@@ -481,7 +481,7 @@ static void start_sqpoll(void)
 
 Test(worker, does_its_io_on_the_sqpoll_ring, .init = start_sqpoll)
 {
-	cr_assert_eq(worker_io_ring(w), worker_ring(w, URING_SQPOLL));
+	cr_assert_eq(worker_io_path(w)->ring, worker_ring(w, URING_SQPOLL));
 	write_and_wait();
 }
 
@@ -496,7 +496,7 @@ static void note_word(struct uring_op *o, int res)
 
 static void read_word(void)
 {
-	struct io_uring_sqe *sqe = uring_sqe(worker_io_ring(w));
+	struct io_uring_sqe *sqe = uring_sqe(worker_io_path(w)->ring);
 
 	op.done = note_word;
 	io_uring_prep_read(sqe, call_fd, word, sizeof(word), 0);
