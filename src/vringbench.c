@@ -59,8 +59,8 @@ static const char help[] =
 	"\n"
 	"  -s, --socket=PATH      a target's socket; may be given several "
 	"times\n"
-	"  -w, --rw=KIND          read, write, randread, randwrite or randrw\n"
-	"                         (randread)\n"
+	"  -w, --rw=KIND          read, write, randread, randwrite, randrw,\n"
+	"                         flush, discard or write-zeroes (randread)\n"
 	"  -b, --bs=SIZE          bytes of a request (4k)\n"
 	"  -d, --iodepth=N        requests in flight on each queue (32)\n"
 	"  -q, --queues=N         queues of each target (1)\n"
@@ -165,12 +165,16 @@ static void parse_rw(struct bench *b, const char *s)
 	static const struct {
 		const char *name;
 		bool reads, writes, random;
+		uint32_t only;
 	} kinds[] = {
-		{"read", true, false, false},
-		{"write", false, true, false},
-		{"randread", true, false, true},
-		{"randwrite", false, true, true},
-		{"randrw", true, true, true},
+		{"read", true, false, false, 0},
+		{"write", false, true, false, 0},
+		{"randread", true, false, true, 0},
+		{"randwrite", false, true, true, 0},
+		{"randrw", true, true, true, 0},
+		{"flush", false, false, false, VIRTIO_BLK_T_FLUSH},
+		{"discard", false, true, false, VIRTIO_BLK_T_DISCARD},
+		{"write-zeroes", false, true, false, VIRTIO_BLK_T_WRITE_ZEROES},
 	};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(kinds); i++) {
@@ -180,6 +184,7 @@ static void parse_rw(struct bench *b, const char *s)
 		b->params.reads = kinds[i].reads;
 		b->params.writes = kinds[i].writes;
 		b->params.random = kinds[i].random;
+		b->params.only = kinds[i].only;
 		return;
 	}
 	usage_error("--rw", s);

@@ -156,6 +156,11 @@ static int read_disk(struct load *l)
 	if (!l->max_ranges)
 		l->features &= ~(BIT(VIRTIO_BLK_F_DISCARD) |
 				 BIT(VIRTIO_BLK_F_WRITE_ZEROES));
+	if (!workload_is_offered(l, l->p->only)) {
+		load_complain(l, "offers no %s of %u bytes",
+			      workload_type_name(l->p->only), l->p->bs);
+		return -EOPNOTSUPP;
+	}
 	l->nr_chunks = (l->p->size ? l->p->size : size) / l->p->bs;
 	return 0;
 }

@@ -71,6 +71,7 @@ struct load_params {
 	bool reads;
 	bool writes;
 	bool random;
+	uint32_t only; /* requests of this type; VIRTIO_BLK_T_IN: as above */
 	bool idle;
 	bool verify;
 	bool reconnect;

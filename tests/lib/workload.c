@@ -121,7 +121,10 @@ static bool make_ranges(struct load *l, struct load_slot *s, uint32_t type)
 {
 	struct virtio_blk_discard_write_zeroes *range = (void *)s->data;
 	uint64_t n = chunk_blocks(l);
-	unsigned want = 1 + (unsigned)random_below(l, l->max_ranges);
+	unsigned want = 1;
+
+	if (l->p->verify)
+		want += (unsigned)random_below(l, l->max_ranges);
 
 	while (s->nr_chunks < want && pick_chunk(l, s))
 		;
@@ -131,12 +134,14 @@ static bool make_ranges(struct load *l, struct load_slot *s, uint32_t type)
 	for (unsigned i = 0; i < s->nr_chunks; i++, range++) {
 		uint64_t block = s->chunks[i] * n;
 		bool unmap = type == VIRTIO_BLK_T_WRITE_ZEROES &&
-			     next_random(l) >> 63;
+			     l->p->verify && next_random(l) >> 63;
 
 		range->sector = htole64(block);
 		range->num_sectors = htole32((uint32_t)n);
 		range->flags =
 			htole32(unmap ? VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP : 0);
+		if (!l->p->verify)
+			continue;
 		if (type == VIRTIO_BLK_T_DISCARD)
 			verify_forget(&l->verify, block, n);
 		else
@@ -150,20 +155,39 @@ static bool has(const struct load *l, unsigned feature)
 	return l->features >> feature & 1;
 }
 
-/* The rarer kinds of request, that belong to a verified load. */
-static bool make_other(struct load *l, struct load_slot *s, uint64_t dice)
+bool workload_is_offered(const struct load *l, uint32_t type)
 {
-	if (dice < MIX_FLUSH) {
-		if (!has(l, VIRTIO_BLK_F_FLUSH))
-			return false;
-		set_header(s, VIRTIO_BLK_T_FLUSH, 0);
+	switch (type) {
+	case VIRTIO_BLK_T_FLUSH:
+		return has(l, VIRTIO_BLK_F_FLUSH);
+	case VIRTIO_BLK_T_DISCARD:
+		return has(l, VIRTIO_BLK_F_DISCARD);
+	case VIRTIO_BLK_T_WRITE_ZEROES:
+		return has(l, VIRTIO_BLK_F_WRITE_ZEROES);
+	default:
 		return true;
 	}
+}
+
+/* One that is neither a read nor a write. */
+static bool make_other(struct load *l, struct load_slot *s, uint32_t type)
+{
+	if (!workload_is_offered(l, type))
+		return false;
+	if (type != VIRTIO_BLK_T_FLUSH)
+		return make_ranges(l, s, type);
+	set_header(s, type, 0);
+	return true;
+}
+
+/* The rarer kinds of request, that belong to a verified load. */
+static bool make_rare(struct load *l, struct load_slot *s, uint64_t dice)
+{
+	if (dice < MIX_FLUSH)
+		return make_other(l, s, VIRTIO_BLK_T_FLUSH);
 	if (dice < MIX_DISCARD)
-		return has(l, VIRTIO_BLK_F_DISCARD) &&
-		       make_ranges(l, s, VIRTIO_BLK_T_DISCARD);
-	return dice < MIX_ZEROES && has(l, VIRTIO_BLK_F_WRITE_ZEROES) &&
-	       make_ranges(l, s, VIRTIO_BLK_T_WRITE_ZEROES);
+		return make_other(l, s, VIRTIO_BLK_T_DISCARD);
+	return dice < MIX_ZEROES && make_other(l, s, VIRTIO_BLK_T_WRITE_ZEROES);
 }
 
 static bool make_load(struct load *l, struct load_slot *s)
@@ -172,8 +196,10 @@ static bool make_load(struct load *l, struct load_slot *s)
 
 	if (workload_is_over(l) || l->p->idle)
 		return false;
+	if (l->p->only)
+		return make_other(l, s, l->p->only);
 	if (l->p->verify && l->p->writes &&
-	    make_other(l, s, random_below(l, MIX)))
+	    make_rare(l, s, random_below(l, MIX)))
 		return true;
 	if (!pick_chunk(l, s))
 		return false;
@@ -200,7 +226,7 @@ bool workload_make(struct load *l, struct load_slot *s)
 	return l->phase == LOAD_FILL ? make_write(l, s) : make_read(l, s);
 }
 
-static const char *type_name(uint32_t type)
+const char *workload_type_name(uint32_t type)
 {
 	switch (type) {
 	case VIRTIO_BLK_T_IN:
@@ -223,10 +249,11 @@ static void judge_status(struct load *l, struct load_slot *s)
 
 	if (s->shared->status == GUESTBLK_NO_STATUS)
 		load_complain(l, "%s at %#" PRIx64 ": no status was written",
-			      type_name(s->type), at);
+			      workload_type_name(s->type), at);
 	else
 		load_complain(l, "%s at %#" PRIx64 ": status %u",
-			      type_name(s->type), at, s->shared->status);
+			      workload_type_name(s->type), at,
+			      s->shared->status);
 	/* It may or may not have been done, in whole or in part. */
 	for (unsigned i = 0; l->p->verify && i < s->nr_chunks; i++)
 		if (s->type != VIRTIO_BLK_T_IN)

@@ -137,6 +137,34 @@ Test(workload, asks_for_all_that_is_offered)
 	cr_assert_gt(nr_of_type[VIRTIO_BLK_T_WRITE_ZEROES], 100);
 }
 
+Test(workload, asks_for_one_type_only_when_told)
+{
+	static const uint32_t types[] = {VIRTIO_BLK_T_FLUSH,
+					 VIRTIO_BLK_T_DISCARD,
+					 VIRTIO_BLK_T_WRITE_ZEROES};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(types); i++) {
+		params.only = types[i];
+		run(1000);
+		cr_assert_eq(nr_of_type[types[i]], 1000);
+	}
+	cr_assert_gt(run_phase(LOAD_READBACK), CHUNKS / 2);
+	cr_assert_eq(errors(), 0);
+}
+
+Test(workload, asks_for_ranges_one_after_the_other_without_verify)
+{
+	params.only = VIRTIO_BLK_T_WRITE_ZEROES;
+	params.verify = false;
+	params.random = false;
+	verify_fini(&load.verify);
+	for (unsigned i = 0; i < SLOTS; i++) {
+		cr_assert(workload_make(&load, &slots[i]));
+		cr_assert_eq(slots[i].nr_chunks, 1);
+		cr_assert_eq(slots[i].chunks[0], i);
+	}
+}
+
 Test(workload, asks_for_nothing_that_is_not_offered)
 {
 	load.features = 0;
