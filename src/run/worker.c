@@ -15,6 +15,7 @@
 
 #include "base/crash.h"
 #include "base/log.h"
+#include "run/budget.h"
 #include "run/thread.h"
 
 #define RING_ENTRIES 512
@@ -24,6 +25,26 @@
 /* Sockets and timers are looked at after so many turns, or so much time. */
 #define TURNS_BEFORE_LOOP 16
 #define NS_BEFORE_LOOP	  50000
+
+/* What a worker waits for when it has run out of work. */
+enum wait_kind {
+	WAIT_GUEST,   /* nothing is in flight, or a guest was just answered */
+	WAIT_STORAGE, /* else */
+	WAIT_NR_KINDS,
+};
+
+/*
+ * What a sleep costs.  Our own part is about 10 us: arming, the system calls,
+ * and waking up.  When we sleep a guest must kick, which is an exit from the
+ * virtual machine: that costs it more, and it is its CPU.  Storage interrupts
+ * whether we sleep or not.
+ */
+static const uint64_t sleep_prices_ns[] = {
+	[WAIT_GUEST] = 50000,
+	[WAIT_STORAGE] = 10000,
+};
+
+_Static_assert(ARRAY_SIZE(sleep_prices_ns) == WAIT_NR_KINDS, "a price each");
 
 struct worker {
 	/* set before the thread starts, then constant */
@@ -55,6 +76,7 @@ struct worker {
 	struct alarms alarms;
 	struct wake alarms_wake;
 	uint64_t now_ns;
+	struct budget waits[WAIT_NR_KINDS];
 	bool stopping;
 
 	/* fetched from the epoll descriptor and not yet fired */
@@ -81,6 +103,16 @@ static void read_clock(struct worker *w)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	w->now_ns = ts.tv_sec * 1000000000ULL + ts.tv_nsec;
+}
+
+static void set_budgets(struct worker *w, uint64_t poll_us)
+{
+	for (int i = 0; i < WAIT_NR_KINDS; i++) {
+		if (poll_us == WORKER_POLL_AUTO)
+			budget_init(&w->waits[i], sleep_prices_ns[i]);
+		else
+			budget_fix(&w->waits[i], poll_us * 1000);
+	}
 }
 
 /* -- making and freeing -------------------------------------------------- */
@@ -228,6 +260,7 @@ int worker_new(struct worker **out, const struct worker_params *p)
 	for (int i = 0; i < TURN_NR_PHASES; i++)
 		list_init(&w->phases[i]);
 	list_init(&w->iov_waiters);
+	set_budgets(w, p->poll_us);
 	read_clock(w);
 
 	int err = make_loop(w);
@@ -465,6 +498,33 @@ int worker_cpu(const struct worker *w)
 void worker_ring_facts(const struct worker *w, struct uring_facts *f)
 {
 	uring_facts(w->io_path.ring, f);
+}
+
+struct poll_change {
+	struct mail mail;
+	struct worker *worker;
+	uint64_t poll_us;
+};
+
+static void deliver_poll(struct mail *m)
+{
+	struct poll_change *ch = container_of(m, struct poll_change, mail);
+
+	set_budgets(ch->worker, ch->poll_us);
+	free(ch);
+}
+
+int worker_set_poll(struct worker *w, uint64_t poll_us)
+{
+	struct poll_change *ch = calloc(1, sizeof(*ch));
+
+	if (!ch)
+		return -ENOMEM;
+	ch->mail.deliver = deliver_poll;
+	ch->worker = w;
+	ch->poll_us = poll_us;
+	worker_post(w, &ch->mail);
+	return 0;
 }
 
 void worker_post(struct worker *w, struct mail *m)

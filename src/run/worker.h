@@ -78,6 +78,7 @@ struct worker_params {
 	struct worker *sqpoll_share; /* whose SQPOLL thread to use, or NULL */
 	unsigned io_workers;	/* bound of io-wq threads */
 	const cpu_set_t *io_cpus; /* where io-wq threads may run, or NULL */
+	uint64_t poll_us;	/* as for worker_set_poll() */
 };
 
 /* What a worker lends out of a pool: an iovec array for a long chain. */
@@ -109,6 +110,16 @@ void worker_stop(struct worker *w);
 /* Constant while the worker lives.  Any thread. */
 unsigned worker_id(const struct worker *w);
 int worker_cpu(const struct worker *w);
+
+/*
+ * How long the worker spins when it runs out of work, before it sleeps: so many
+ * us, 0 for not at all, or WORKER_POLL_AUTO for as long as pays off.  It counts
+ * from the next turn on.  Returns 0 or -ENOMEM.
+ *
+ * Any thread.
+ */
+#define WORKER_POLL_AUTO UINT64_MAX
+int worker_set_poll(struct worker *w, uint64_t poll_us);
 
 /* What the ring is that backends use.  Any thread. */
 void worker_ring_facts(const struct worker *w, struct uring_facts *f);
