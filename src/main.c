@@ -129,6 +129,7 @@ static int make_workers(struct daemon *d)
 		.sqpoll_cpu = c->sqpoll_cpu,
 		.sqpoll_idle_ms = c->sqpoll_idle_us / 1000,
 		.io_workers = c->io_workers,
+		.poll_us = c->poll_us,
 		.io_cpus = find_io_cpus(c, &io_cpus) ? &io_cpus : NULL,
 	};
 
@@ -227,6 +228,8 @@ static int make_reload(struct daemon *d)
 		.path = d->options->config,
 		.config = d->config,
 		.roster = d->roster,
+		.workers = d->workers,
+		.nr_workers = d->nr_workers,
 		.control = &d->mailbox,
 		.loop = d->loop,
 		.debug = d->options->debug,

@@ -96,6 +96,7 @@ struct config {
 	char *socket_group;
 	unsigned socket_mode;
 	enum config_log_level log_level;
+	uint64_t poll_us; /* 0: not at all; VALUE_POLL_AUTO */
 	bool sqpoll;
 	int sqpoll_cpu; /* -1: not pinned */
 	uint64_t sqpoll_idle_us;

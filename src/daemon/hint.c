@@ -134,12 +134,28 @@ static const struct spelling truths[] = {
 	{NULL, NULL},
 };
 
+static const struct spelling polls[] = {
+	{"on", "auto"},	      {"true", "auto"},	  {"yes", "auto"},
+	{"adaptive", "auto"}, {"always", "10ms"}, {"0", "off"},
+	{"0us", "off"},	      {"none", "off"},	  {"never", "off"},
+	{"disabled", "off"},  {NULL, NULL},
+};
+
 static const char *find_spelling(const struct spelling *s, const char *text)
 {
 	for (; s->written; s++)
 		if (!strcasecmp(s->written, text))
 			return s->meant;
 	return NULL;
+}
+
+static void offer_spelling(const struct spelling *s, const char *text,
+			   struct hint *h)
+{
+	const char *meant = find_spelling(s, text);
+
+	if (meant)
+		offer(h, meant);
 }
 
 /* Offers digits and unit as they should be written, if that is then right. */
@@ -197,14 +213,10 @@ static void offer_word(const char *const *words, const char *text,
 
 void hint_value(const struct value_rule *rule, const char *text, struct hint *h)
 {
-	const char *truth;
-
 	h->text[0] = '\0';
 	switch (rule->type) {
 	case VALUE_BOOL:
-		truth = find_spelling(truths, text);
-		if (truth)
-			offer(h, truth);
+		offer_spelling(truths, text, h);
 		break;
 	case VALUE_UINT:
 	case VALUE_POWER:
@@ -216,6 +228,10 @@ void hint_value(const struct value_rule *rule, const char *text, struct hint *h)
 		break;
 	case VALUE_TIME:
 		offer_number(rule, times, text, h);
+		break;
+	case VALUE_POLL:
+		offer_number(rule, times, text, h);
+		offer_spelling(polls, text, h);
 		break;
 	case VALUE_MODE:
 		offer_mode(text, h);

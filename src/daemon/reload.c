@@ -14,6 +14,7 @@
 #include "daemon/lastgood.h"
 #include "daemon/rescan.h"
 #include "run/offload.h"
+#include "run/worker.h"
 
 #define TAG "vringd/reload"
 
@@ -352,11 +353,24 @@ static const enum log_level levels[] = {
 	[CONFIG_LOG_DEBUG] = LOG_LEVEL_DEBUG,
 };
 
+_Static_assert(VALUE_POLL_AUTO == WORKER_POLL_AUTO, "passed on as it is");
+
+static void set_poll(const struct reload *r)
+{
+	for (unsigned i = 0; i < r->p.nr_workers; i++)
+		if (worker_set_poll(r->p.workers[i], r->config->poll_us) < 0)
+			log_err(TAG, "cannot change poll worker=%u: %s", i,
+				strerror(ENOMEM));
+}
+
 static void accept_config(struct reload *r)
 {
 	config_put(r->config);
 	r->config = config_get(r->loaded);
 	log_set(levels[r->config->log_level], r->p.debug);
+	/* Told again, a worker forgets what it has learnt. */
+	if (r->plan->top[CONFIG_KEY_TOP_poll_us])
+		set_poll(r);
 }
 
 /* Nothing changes: the errors say why, or @ret does where there are none. */

@@ -33,6 +33,8 @@ struct reload_params {
 	const char *path;	/* of the file; outlives it */
 	struct config *config;	/* which the workers were made from */
 	struct roster *roster;
+	struct worker **workers;
+	unsigned nr_workers;
 	struct mailbox *control;
 	struct ev_loop *loop;	/* of the control thread */
 	unsigned debug;		/* categories of the command line */

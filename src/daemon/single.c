@@ -209,6 +209,7 @@ static int make_worker(struct single *s)
 		.cpu = -1,
 		.sqpoll_cpu = -1,
 		.io_workers = s->config->io_workers,
+		.poll_us = s->config->poll_us,
 	};
 
 	return worker_new(&s->worker, &p);

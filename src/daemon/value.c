@@ -90,6 +90,7 @@ static const struct unit *units_of(enum value_type type)
 	case VALUE_BLOCK:
 		return size_units;
 	case VALUE_TIME:
+	case VALUE_POLL:
 		return time_units;
 	default:
 		return count_units;
@@ -151,6 +152,9 @@ void value_describe(const struct value_rule *rule, char *buf, size_t size)
 		break;
 	case VALUE_TIME:
 		describe_range(rule, "a time such as 20ms,", buf, size);
+		break;
+	case VALUE_POLL:
+		describe_range(rule, "auto, off or a time", buf, size);
 		break;
 	case VALUE_MODE:
 		snprintf(buf, size, "an octal mode such as 0660");
@@ -230,6 +234,23 @@ static int parse_long(const struct value_rule *rule, const char *text,
 	    !in_range(rule, n))
 		return -EINVAL;
 	*field = n;
+	return 0;
+}
+
+static int parse_poll(const struct value_rule *rule, const char *text,
+		      uint64_t *field)
+{
+	bool truth;
+
+	if (!strcmp(text, "auto")) {
+		*field = VALUE_POLL_AUTO;
+		return 0;
+	}
+	if (parse_bool(text, &truth))
+		return parse_long(rule, text, field);
+	if (truth)
+		return -EINVAL;
+	*field = 0;
 	return 0;
 }
 
@@ -464,6 +485,8 @@ int value_parse(const struct value_rule *rule, const char *text, void *field,
 	case VALUE_SIZE:
 	case VALUE_TIME:
 		return parse_long(rule, text, field);
+	case VALUE_POLL:
+		return parse_poll(rule, text, field);
 	case VALUE_BLOCK:
 		return parse_block(text, field);
 	case VALUE_MODE:
@@ -547,6 +570,16 @@ static void print_number(const struct value_rule *rule, uint64_t n, FILE *out)
 	fputs(buf, out);
 }
 
+static void print_poll(const struct value_rule *rule, uint64_t us, FILE *out)
+{
+	if (us == VALUE_POLL_AUTO)
+		fputs("auto", out);
+	else if (!us)
+		fputs("off", out);
+	else
+		print_number(rule, us, out);
+}
+
 void value_print(const struct value_rule *rule, const void *field, FILE *out)
 {
 	const unsigned *number = field;
@@ -563,6 +596,9 @@ void value_print(const struct value_rule *rule, const void *field, FILE *out)
 	case VALUE_SIZE:
 	case VALUE_TIME:
 		print_number(rule, *(const uint64_t *)field, out);
+		break;
+	case VALUE_POLL:
+		print_poll(rule, *(const uint64_t *)field, out);
 		break;
 	case VALUE_BLOCK:
 		*number ? fprintf(out, "%u", *number) : fputs("auto", out);
@@ -615,6 +651,7 @@ bool value_equal(const struct value_rule *rule, const void *a, const void *b)
 		return *(const unsigned *)a == *(const unsigned *)b;
 	case VALUE_SIZE:
 	case VALUE_TIME:
+	case VALUE_POLL:
 		return *(const uint64_t *)a == *(const uint64_t *)b;
 	case VALUE_CPU:
 		return *(const int *)a == *(const int *)b;

@@ -21,6 +21,7 @@ enum value_type {
 	VALUE_SIZE,  /* bytes: 512, 4KiB */
 	VALUE_BLOCK, /* a block size: 512, 4096; auto is 0 */
 	VALUE_TIME,  /* microseconds: 50us, 2ms, 1s */
+	VALUE_POLL,  /* a time; off is 0, auto is VALUE_POLL_AUTO */
 	VALUE_MODE,  /* a file mode: 0660 */
 	VALUE_CPU,   /* a CPU number; auto is -1 */
 	VALUE_CPUS,  /* 0-3,5 or auto */
@@ -37,6 +38,7 @@ enum value_type {
 #define VALUE_C_SIZE  uint64_t
 #define VALUE_C_BLOCK unsigned
 #define VALUE_C_TIME  uint64_t
+#define VALUE_C_POLL  uint64_t
 #define VALUE_C_MODE  unsigned
 #define VALUE_C_CPU   int
 #define VALUE_C_CPUS  struct value_cpus
@@ -45,6 +47,8 @@ enum value_type {
 #define VALUE_C_TEXT  char *
 #define VALUE_C_PATH  char *
 #define VALUE_C_FILE  char *
+
+#define VALUE_POLL_AUTO UINT64_MAX
 
 /* What a value may be. */
 struct value_rule {

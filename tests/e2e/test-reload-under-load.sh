@@ -15,6 +15,7 @@ config()
 {
 	daemon_config <<EOF
 log-level: warn
+poll: $([ $(($1 % 4)) = 0 ] && echo auto || echo $(($1 % 4))00us)
 targets:
   - {name: load, backend: $T/load.img, queues: 2}
   - {name: live, backend: $null,

@@ -90,6 +90,7 @@ Test(config, takes_an_empty_file_and_fills_the_defaults)
 		cr_assert_str_eq(c->socket_dir, RUNSTATEDIR "/vringd");
 		cr_assert_eq(c->socket_mode, 0660);
 		cr_assert_eq(c->log_level, CONFIG_LOG_INFO);
+		cr_assert_eq(c->poll_us, VALUE_POLL_AUTO);
 		cr_assert_not(c->sqpoll);
 		cr_assert_eq(c->sqpoll_cpu, -1);
 		cr_assert_eq(c->sqpoll_idle_us, 1000000);
@@ -145,6 +146,7 @@ static const char everything[] =
 	"socket-group: kvm\n"
 	"socket-mode: 0666\n"
 	"log-level: debug\n"
+	"poll: 50us\n"
 	"sqpoll: yes\n"
 	"sqpoll-cpu: 3\n"
 	"sqpoll-idle: 20ms\n"
@@ -185,6 +187,7 @@ Test(config, reads_every_key)
 	cr_assert_str_eq(c->control_group, "adm");
 	cr_assert_eq(c->control_mode, 0600);
 	cr_assert_eq(c->log_level, CONFIG_LOG_DEBUG);
+	cr_assert_eq(c->poll_us, 50);
 	cr_assert(c->sqpoll);
 	cr_assert_eq(c->sqpoll_cpu, 3);
 	cr_assert_eq(c->sqpoll_idle_us, 20000);
@@ -438,12 +441,13 @@ Test(config, warns_of_a_mode_that_was_decimal)
 Test(config, says_where_a_known_key_belongs)
 {
 	refuse("name: a\n"
-	       "poll: auto\n"
+	       "user: vringd\n"
 	       "targets:\n"
 	       "  - {name: a, filename: /a, backend: {path: /a, num_queues: 1,"
 	       " format: raw}, iops: 5, num_queues: 1}\n",
 	       "f:1:1: name: unknown key here, it belongs to a target\n"
-	       "f:2:1: poll: unknown key: this version never polls\n"
+	       "f:2:1: user: unknown key: it is set in the service, with "
+	       "User=\n"
 	       "f:4:15: targets[0].filename: unknown key, did you mean "
 	       "backend?\n"
 	       "f:4:49: targets[0].backend.num_queues: unknown key\n"

@@ -92,6 +92,9 @@ Test(hint, knows_other_words)
 					       .words = words};
 	static const struct value_rule boolean = {.type = VALUE_BOOL};
 	static const struct value_rule mode = {.type = VALUE_MODE};
+	static const struct value_rule poll = {.type = VALUE_POLL,
+					       .min = 1,
+					       .max = 10000};
 	static const struct sample modes[] = {
 		{"384", "0600"}, {"438", "0666"}, {"0888", NULL},
 		{"u=rw", NULL},	 {NULL, NULL},
@@ -104,10 +107,15 @@ Test(hint, knows_other_words)
 		{"1", "on"},	     {"Y", "on"}, {"enabled", "on"},
 		{"disabled", "off"}, {"2", NULL}, {NULL, NULL},
 	};
+	static const struct sample polls[] = {
+		{"on", "auto"}, {"0", "off"},	{"50 usec", "50us"},
+		{"50", NULL},	{"20ms", NULL}, {NULL, NULL},
+	};
 
 	expect_values(&word, known);
 	expect_values(&boolean, truths);
 	expect_values(&mode, modes);
+	expect_values(&poll, polls);
 }
 
 Test(hint, knows_other_keys)

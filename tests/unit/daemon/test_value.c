@@ -24,6 +24,9 @@ static const struct value_rule block = {.type = VALUE_BLOCK};
 static const struct value_rule span = {.type = VALUE_TIME,
 				       .min = 1,
 				       .max = 60000000};
+static const struct value_rule poll = {.type = VALUE_POLL,
+				       .min = 1,
+				       .max = 10000};
 static const struct value_rule mode = {.type = VALUE_MODE};
 static const struct value_rule cpu = {.type = VALUE_CPU, .max = 1023};
 static const struct value_rule cpus = {.type = VALUE_CPUS, .max = 1023};
@@ -151,6 +154,19 @@ Test(value, reads_times)
 	expect(&span, "1500ms", "1500ms");
 	expect(&span, "60000ms", "60s");
 	refuse_all(&span, bad, "a time such as 20ms, 1us..60s");
+}
+
+Test(value, reads_how_long_to_poll)
+{
+	static const char *const bad[] = {"on", "0us",	"0", "11ms",
+					  "5",	"Auto", "",  NULL};
+
+	expect(&poll, "auto", "auto");
+	expect(&poll, "off", "off");
+	expect(&poll, "No", "off");
+	expect(&poll, "1us", "1us");
+	expect(&poll, "10000us", "10ms");
+	refuse_all(&poll, bad, "auto, off or a time 1us..10ms");
 }
 
 Test(value, reads_octal_modes)
