@@ -81,6 +81,7 @@ unit_tests_SOURCES = \
 	tests/lib/testtarget.c \
 	tests/lib/testtarget.h \
 	tests/unit/backend/test_backend.c \
+	tests/unit/backend/test_bounce.c \
 	tests/unit/backend/test_file.c \
 	tests/unit/backend/test_file_io.c \
 	tests/unit/backend/test_kinds.c \

@@ -12,8 +12,9 @@
 struct bounce {
 	struct worker *worker;
 	unsigned users;
-	char *memory;
-	void *free[BOUNCE_NR];
+	char *memory;		/* of all buffers */
+	struct bounce_buffer buffers[BOUNCE_NR];
+	struct bounce_buffer *free[BOUNCE_NR];
 	unsigned nr_free;
 	struct list waiting;	/* of turn_item.link */
 };
@@ -36,8 +37,11 @@ static int make_pool(struct worker *w, struct bounce **out)
 	}
 	b->worker = w;
 	b->memory = memory;
-	for (unsigned i = 0; i < BOUNCE_NR; i++)
-		b->free[b->nr_free++] = b->memory + i * BOUNCE_SIZE;
+	for (unsigned i = 0; i < BOUNCE_NR; i++) {
+		b->buffers[i].memory = b->memory + i * BOUNCE_SIZE;
+		b->buffers[i].place = -1;
+		b->free[b->nr_free++] = &b->buffers[i];
+	}
 	list_init(&b->waiting);
 	*out = b;
 	return 0;
@@ -64,16 +68,35 @@ void bounce_close(struct bounce *b)
 		return;
 	assert(b->nr_free == BOUNCE_NR && list_empty(&b->waiting));
 	pools[worker_id(b->worker)] = NULL;
+	for (unsigned i = 0; i < BOUNCE_NR; i++)
+		if (b->buffers[i].place >= 0)
+			worker_drop_buffer(b->worker, b->buffers[i].place);
 	offload_munmap(b->memory, BOUNCE_NR * BOUNCE_SIZE);
 	free(b);
 }
 
-void *bounce_get(struct bounce *b)
+/* It does without being fixed: beyond RLIMIT_MEMLOCK, say. */
+static void fix(struct bounce *b, struct bounce_buffer *buf)
 {
-	return b->nr_free ? b->free[--b->nr_free] : NULL;
+	buf->is_made = true;
+	buf->place = worker_add_buffer(b->worker, buf->memory, BOUNCE_SIZE);
+	if (buf->place < 0)
+		buf->place = -1;
 }
 
-void bounce_put(struct bounce *b, void *buf)
+struct bounce_buffer *bounce_get(struct bounce *b)
+{
+	struct bounce_buffer *buf;
+
+	if (!b->nr_free)
+		return NULL;
+	buf = b->free[--b->nr_free];
+	if (unlikely(!buf->is_made))
+		fix(b, buf);
+	return buf;
+}
+
+void bounce_put(struct bounce *b, struct bounce_buffer *buf)
 {
 	struct list *l = list_pop(&b->waiting);
 

@@ -65,23 +65,34 @@ static struct io_uring_sqe *prepare(struct file_port *fp, struct io *io, int op,
 
 /* -- reads and writes ---------------------------------------------------- */
 
-static void queue_rw(struct file_port *fp, struct io *io)
+/* @buffer is the place of a fixed buffer that has all of it, or -1. */
+static void prepare_rw(struct file_port *fp, struct io *io, int buffer,
+		       bool is_vector, const void *addr, size_t len)
 {
-	struct io_uring_sqe *sqe;
+	static const unsigned char ops[][2][2] = {
+		[IO_READ] = {{IORING_OP_READ, IORING_OP_READV},
+			     {IORING_OP_READ_FIXED, URING_OP_READV_FIXED}},
+		[IO_WRITE] = {{IORING_OP_WRITE, IORING_OP_WRITEV},
+			      {IORING_OP_WRITE_FIXED, URING_OP_WRITEV_FIXED}},
+	};
+	bool is_fixed = buffer >= 0;
+	struct io_uring_sqe *sqe = prepare(
+		fp, io, ops[io->op][is_fixed][is_vector], addr, len);
 
-	if (likely(io->nr_iov == 1))
-		sqe = prepare(fp, io,
-			      io->op == IO_READ ? IORING_OP_READ :
-						  IORING_OP_WRITE,
-			      io->iov->iov_base,
-			      MIN(io->iov->iov_len, MAX_TRANSFER));
-	else
-		sqe = prepare(fp, io,
-			      io->op == IO_READ ? IORING_OP_READV :
-						  IORING_OP_WRITEV,
-			      io->iov, MIN(io->nr_iov, (unsigned)IOV_MAX));
+	if (is_fixed)
+		sqe->buf_index = (uint16_t)buffer;
 	if (io->op == IO_WRITE && io->flags & IO_FUA)
 		sqe->rw_flags = RWF_DSYNC;
+}
+
+static void queue_rw(struct file_port *fp, struct io *io)
+{
+	if (likely(io->nr_iov == 1))
+		prepare_rw(fp, io, -1, false, io->iov->iov_base,
+			   MIN(io->iov->iov_len, MAX_TRANSFER));
+	else
+		prepare_rw(fp, io, -1, true, io->iov,
+			   MIN(io->nr_iov, (unsigned)IOV_MAX));
 }
 
 /*
@@ -130,17 +141,12 @@ static void rw_done(struct uring_op *op, int res)
 
 static void queue_bounced(struct file_port *fp, struct io *io)
 {
-	struct io_uring_sqe *sqe;
+	const struct bounce_buffer *b = io->bounce;
 	size_t len = MIN(bytes_left(io), BOUNCE_SIZE);
 
-	if (io->op == IO_READ) {
-		prepare(fp, io, IORING_OP_READ, io->bounce, len);
-		return;
-	}
-	iov_copy_out(io->iov, io->nr_iov, 0, io->bounce, len);
-	sqe = prepare(fp, io, IORING_OP_WRITE, io->bounce, len);
-	if (io->flags & IO_FUA)
-		sqe->rw_flags = RWF_DSYNC;
+	if (io->op == IO_WRITE)
+		iov_copy_out(io->iov, io->nr_iov, 0, b->memory, len);
+	prepare_rw(fp, io, b->place, false, b->memory, len);
 }
 
 static void bounced_done(struct uring_op *op, int res)
@@ -154,7 +160,8 @@ static void bounced_done(struct uring_op *op, int res)
 		return;
 	}
 	if (io->op == IO_READ && res > 0)
-		iov_copy_in(io->iov, io->nr_iov, 0, io->bounce, (size_t)res);
+		iov_copy_in(io->iov, io->nr_iov, 0, io->bounce->memory,
+			    (size_t)res);
 	res = advance(fp, io, res);
 	if (res > 0) {
 		queue_bounced(fp, io);

@@ -8,6 +8,8 @@
 #include "run/uring.h"
 #include "run/worker.h"
 
+struct bounce_buffer;
+
 enum io_op {
 	IO_READ,
 	IO_WRITE,
@@ -53,7 +55,7 @@ struct io {
 			unsigned step;	/* what the entry in flight does */
 			int result;
 			uint64_t moved;	/* bytes done so far */
-			void *bounce;
+			struct bounce_buffer *bounce;
 		};
 	};
 };

@@ -30,6 +30,12 @@ static const unsigned char allowed_ops[] = {
 	IORING_OP_URING_CMD,
 };
 
+/* The same, where the kernel has them. */
+static const unsigned char optional_ops[] = {
+	URING_OP_READV_FIXED,
+	URING_OP_WRITEV_FIXED,
+};
+
 static const unsigned char allowed_registers[] = {
 	IORING_REGISTER_EVENTFD,       IORING_REGISTER_FILES_UPDATE,
 	IORING_REGISTER_FILES_UPDATE2, IORING_REGISTER_BUFFERS_UPDATE,
@@ -40,7 +46,7 @@ static const unsigned char allowed_registers[] = {
 #define ALLOWED_FLAGS (IOSQE_FIXED_FILE | IOSQE_ASYNC | IOSQE_IO_LINK)
 
 /* Of the running kernel; constant after the first ring was made. */
-static bool supported[IORING_OP_LAST];
+static bool supported[UINT8_MAX + 1];
 
 /* liburing 2.3 declares these two, but its library does not have them. */
 static int register_restrictions(int fd, struct io_uring_restriction *res,
@@ -66,7 +72,7 @@ static int probe_ops(struct uring *r)
 
 	if (!p)
 		return -ENOMEM;
-	for (unsigned op = 0; op < IORING_OP_LAST; op++)
+	for (unsigned op = 0; op < ARRAY_SIZE(supported); op++)
 		supported[op] = io_uring_opcode_supported(p, op);
 	io_uring_free_probe(p);
 	for (unsigned i = 0; i < ARRAY_SIZE(allowed_ops); i++)
@@ -77,22 +83,36 @@ static int probe_ops(struct uring *r)
 
 bool uring_has_op(unsigned op)
 {
-	return op < IORING_OP_LAST && supported[op];
+	return op < ARRAY_SIZE(supported) && supported[op];
 }
 
 #define NR_RESTRICTIONS \
-	(ARRAY_SIZE(allowed_ops) + ARRAY_SIZE(allowed_registers) + 1)
+	(ARRAY_SIZE(allowed_ops) + ARRAY_SIZE(optional_ops) + \
+	 ARRAY_SIZE(allowed_registers) + 1)
+
+/* The kernel refuses a restriction to what it does not know. */
+static unsigned allow_ops(struct io_uring_restriction *res,
+			  const unsigned char *ops, unsigned nr)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < nr; i++) {
+		if (!supported[ops[i]])
+			continue;
+		res[n].opcode = IORING_RESTRICTION_SQE_OP;
+		res[n++].sqe_op = ops[i];
+	}
+	return n;
+}
 
 static int restrict_ring(struct uring *r)
 {
 	struct io_uring_restriction res[NR_RESTRICTIONS];
-	unsigned n = 0;
+	unsigned n;
 
 	memset(res, 0, sizeof(res));
-	for (unsigned i = 0; i < ARRAY_SIZE(allowed_ops); i++, n++) {
-		res[n].opcode = IORING_RESTRICTION_SQE_OP;
-		res[n].sqe_op = allowed_ops[i];
-	}
+	n = allow_ops(res, allowed_ops, ARRAY_SIZE(allowed_ops));
+	n += allow_ops(res + n, optional_ops, ARRAY_SIZE(optional_ops));
 	for (unsigned i = 0; i < ARRAY_SIZE(allowed_registers); i++, n++) {
 		res[n].opcode = IORING_RESTRICTION_REGISTER_OP;
 		res[n].register_op = allowed_registers[i];
@@ -149,15 +169,28 @@ static int add_eventfd(struct uring *r)
 	return err;
 }
 
-static int add_file_table(struct uring *r, unsigned nr_files)
+/* Of @nr places, none used. */
+static int make_table(struct uring *r, struct uring_table *t, unsigned nr,
+		      int (*make)(struct io_uring *ring, unsigned nr))
 {
-	if (!nr_files)
+	if (!nr)
 		return 0;
-	r->files = calloc(nr_files, 1);
-	if (!r->files)
+	t->used = calloc(nr, 1);
+	if (!t->used)
 		return -ENOMEM;
-	r->nr_files = nr_files;
-	return io_uring_register_files_sparse(&r->ring, nr_files);
+	t->nr = nr;
+	return make(&r->ring, nr);
+}
+
+static int make_tables(struct uring *r, const struct uring_params *p)
+{
+	int err = make_table(r, &r->files, p->nr_files,
+			     io_uring_register_files_sparse);
+
+	if (!err)
+		err = make_table(r, &r->buffers, p->nr_buffers,
+				 io_uring_register_buffers_sparse);
+	return err;
 }
 
 int uring_init(struct uring *r, const struct uring_params *p)
@@ -174,7 +207,7 @@ int uring_init(struct uring *r, const struct uring_params *p)
 	if (!err)
 		err = add_eventfd(r);
 	if (!err)
-		err = add_file_table(r, p->nr_files);
+		err = make_tables(r, p);
 	if (!err)
 		err = restrict_ring(r);
 	if (err)
@@ -191,8 +224,10 @@ void uring_fini(struct uring *r)
 	if (r->eventfd >= 0)
 		close(r->eventfd);
 	r->eventfd = -1;
-	free(r->files);
-	r->files = NULL;
+	free(r->files.used);
+	free(r->buffers.used);
+	r->files.used = NULL;
+	r->buffers.used = NULL;
 }
 
 /* -1 when the kernel has no such setting. */
@@ -439,19 +474,25 @@ void uring_disarm(struct uring *r)
 			 __ATOMIC_RELAXED);
 }
 
+/* The lowest one that is free, or -ENFILE. */
+static int find_place(const struct uring_table *t)
+{
+	unsigned char *place = t->nr ? memchr(t->used, 0, t->nr) : NULL;
+
+	return place ? place - t->used : -ENFILE;
+}
+
 int uring_add_file(struct uring *r, int fd)
 {
-	unsigned char *free_place =
-		r->nr_files ? memchr(r->files, 0, r->nr_files) : NULL;
+	int place = find_place(&r->files);
 
-	if (!free_place)
-		return -ENFILE;
-	int place = free_place - r->files;
+	if (place < 0)
+		return place;
 	int n = io_uring_register_files_update(&r->ring, place, &fd, 1);
 
 	if (n < 0)
 		return n;
-	*free_place = 1;
+	r->files.used[place] = 1;
 	return place;
 }
 
@@ -459,8 +500,40 @@ void uring_drop_file(struct uring *r, int place)
 {
 	int none = -1;
 
-	assert(r->files[place]);
+	assert(r->files.used[place]);
 	/* Without memory it fails; the place's next user drops the file. */
 	io_uring_register_files_update(&r->ring, place, &none, 1);
-	r->files[place] = 0;
+	r->files.used[place] = 0;
+}
+
+static int update_buffer(struct uring *r, int place, void *addr, size_t len)
+{
+	const struct iovec iov = {addr, len};
+	const __u64 tag = 0;
+	int n = io_uring_register_buffers_update_tag(
+		&r->ring, (unsigned)place, &iov, &tag, 1);
+
+	return n < 0 ? n : 0;
+}
+
+int uring_add_buffer(struct uring *r, void *addr, size_t len)
+{
+	int place = find_place(&r->buffers);
+	int err;
+
+	if (place < 0)
+		return place;
+	err = update_buffer(r, place, addr, len);
+	if (err)
+		return err;
+	r->buffers.used[place] = 1;
+	return place;
+}
+
+void uring_drop_buffer(struct uring *r, int place)
+{
+	assert(r->buffers.used[place]);
+	/* Without memory it fails; the place's next user drops the pages. */
+	update_buffer(r, place, NULL, 0);
+	r->buffers.used[place] = 0;
 }

@@ -35,6 +35,13 @@ enum uring_kind {
 	URING_NR_KINDS,
 };
 
+/*
+ * Reads and writes of several buffers that lie in one fixed buffer: Linux
+ * 6.15.  The headers of Debian 12 do not have them.
+ */
+#define URING_OP_READV_FIXED  60
+#define URING_OP_WRITEV_FIXED 61
+
 /* Who is told of a completion.  Embedded in what the entry is about. */
 struct uring_op {
 	void (*done)(struct uring_op *op, int res);
@@ -44,17 +51,24 @@ struct uring_params {
 	enum uring_kind kind;
 	unsigned entries;	/* of the submission queue, a power of two */
 	unsigned nr_files;	/* size of the table of registered files */
+	unsigned nr_buffers;	/* and of that of fixed buffers */
 	int sqpoll_cpu;		/* -1: any */
 	unsigned sqpoll_idle_ms;
 	const struct uring *share; /* whose SQPOLL thread to use, or NULL */
+};
+
+/* A table that the kernel keeps: which of its places are used. */
+struct uring_table {
+	unsigned nr;
+	unsigned char *used;
 };
 
 struct uring {
 	struct io_uring ring;	/* ring_fd is -1 before uring_init() */
 	enum uring_kind kind;
 	int eventfd;
-	unsigned nr_files;
-	unsigned char *files;	/* which places of the file table are used */
+	struct uring_table files;
+	struct uring_table buffers;
 };
 
 /*
@@ -151,3 +165,21 @@ const char *uring_setup_name(unsigned bit);
  */
 int uring_add_file(struct uring *r, int fd);
 void uring_drop_file(struct uring *r, int place);
+
+/*
+ * Have the kernel pin the memory at @addr, so that entries can name it by its
+ * place (IORING_OP_READ_FIXED and its like) and need not pin it each time.  It
+ * takes about 20 us for each MiB, and much longer for pages that are not there
+ * yet.  Returns the place, lowest first, so rings to which the same is done
+ * have the same places; or -errno: -ENFILE with a full table, -ENOMEM beyond
+ * RLIMIT_MEMLOCK, -EFAULT or -EOPNOTSUPP for memory that cannot be pinned.
+ *
+ * uring_drop_buffer() takes about 5 us for each MiB.  Nothing that is in flight
+ * names the place by then.
+ *
+ * Worker only.
+ */
+#define URING_BUFFER_MAX ((size_t)1 << 30)
+
+int uring_add_buffer(struct uring *r, void *addr, size_t len);
+void uring_drop_buffer(struct uring *r, int place);

@@ -20,6 +20,7 @@
 
 #define RING_ENTRIES 512
 #define NR_FILES     4096 /* registered in each ring, if we may open so many */
+#define NR_BUFFERS   4096 /* fixed ones, of each ring */
 #define WAKE_BATCH   64
 
 /* Sockets and timers are looked at after so many turns, or so much time. */
@@ -133,6 +134,7 @@ static int make_ring(struct worker *w, const struct worker_params *p,
 		.kind = kind,
 		.entries = RING_ENTRIES,
 		.nr_files = nr_files_allowed(),
+		.nr_buffers = NR_BUFFERS,
 		.sqpoll_cpu = p->sqpoll_cpu,
 		.sqpoll_idle_ms = p->sqpoll_idle_ms,
 	};
@@ -555,6 +557,40 @@ struct uring *worker_ring(struct worker *w, enum uring_kind kind)
 struct io_path *worker_io_path(struct worker *w)
 {
 	return &w->io_path;
+}
+
+/* From the rings of the first @nr kinds. */
+static void drop_buffer(struct worker *w, int nr, int place)
+{
+	for (int i = 0; i < nr; i++)
+		if (has_ring(&w->rings[i]))
+			uring_drop_buffer(&w->rings[i], place);
+}
+
+/* The same is done to all rings, so they have the same places. */
+int worker_add_buffer(struct worker *w, void *addr, size_t len)
+{
+	int place = -1;
+
+	for (int i = 0; i < URING_NR_KINDS; i++) {
+		if (!has_ring(&w->rings[i]))
+			continue;
+
+		int ret = uring_add_buffer(&w->rings[i], addr, len);
+
+		if (ret < 0) {
+			drop_buffer(w, i, place);
+			return ret;
+		}
+		assert(place < 0 || ret == place);
+		place = ret;
+	}
+	return place;
+}
+
+void worker_drop_buffer(struct worker *w, int place)
+{
+	drop_buffer(w, URING_NR_KINDS, place);
 }
 
 void worker_add(struct worker *w, enum turn_phase phase, struct turn_item *item)

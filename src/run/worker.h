@@ -151,6 +151,13 @@ struct io_path {
 /* Lives as long as the worker.  Worker only. */
 struct io_path *worker_io_path(struct worker *w);
 
+/*
+ * Have memory pinned for entries, as uring_add_buffer() and
+ * uring_drop_buffer() do, with the same place in every ring.  Worker only.
+ */
+int worker_add_buffer(struct worker *w, void *addr, size_t len);
+void worker_drop_buffer(struct worker *w, int place);
+
 /* Run @item in the next @phase to come.  Worker only. */
 void worker_add(struct worker *w, enum turn_phase phase,
 		struct turn_item *item);

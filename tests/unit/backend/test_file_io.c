@@ -90,6 +90,11 @@ static void stop(void)
 	free(s.area);
 }
 
+static struct file_port *port(void)
+{
+	return container_of(s.t.port, struct file_port, port);
+}
+
 static void expect_equal(const char *is, uint64_t offset, size_t len)
 {
 	size_t at = 0;
@@ -189,6 +194,46 @@ Test(file_io, moves_what_the_storage_holds)
 	for_places(transfer_all_shapes);
 }
 
+/* Takes a bounce buffer's place in the ring away, or gives it back. */
+static void spoil_bounce(void *arg)
+{
+	struct bounce *b = port()->bounce;
+	struct bounce_buffer *buf = bounce_get(b);
+
+	(void)arg;
+	worker_drop_buffer(s.t.worker, buf->place);
+	bounce_put(b, buf);
+}
+
+static void mend_bounce(void *arg)
+{
+	struct bounce *b = port()->bounce;
+	struct bounce_buffer *buf = bounce_get(b);
+
+	(void)arg;
+	cr_assert_eq(worker_add_buffer(s.t.worker, buf->memory, BOUNCE_SIZE),
+		     buf->place);
+	bounce_put(b, buf);
+}
+
+static void bounce(void)
+{
+	if (!port()->bounce)
+		return;
+	transfer(IO_READ, 0, 8192, 1, 8192);
+	iotest_call(s.t.worker, spoil_bounce, NULL);
+	cr_expect_eq(iotest_one(&s.t, IO_READ, 0, s.area + 1, 8192), -EFAULT);
+	cr_expect_eq(iotest_one(&s.t, IO_WRITE, 0, s.area + 1, 8192), -EFAULT);
+	iotest_call(s.t.worker, mend_bounce, NULL);
+	transfer(IO_WRITE, 0, 8192, 1, 8192);
+}
+
+/* One that the ring does not know any more would not be missed otherwise. */
+Test(file_io, bounces_through_fixed_buffers)
+{
+	for_places(bounce);
+}
+
 static void write_through(void)
 {
 	struct iovec iov[2] = {{s.area, 4096}, {s.area + 4097, 4096}};
@@ -243,11 +288,6 @@ static void empty_ranges(void)
 Test(file_io, empties_exactly_the_range)
 {
 	for_places(empty_ranges);
-}
-
-static struct file_port *port(void)
-{
-	return container_of(s.t.port, struct file_port, port);
 }
 
 static void empty_the_slow_ways(void)

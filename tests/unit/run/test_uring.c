@@ -39,6 +39,7 @@ static void make(enum uring_kind kind)
 		.kind = kind,
 		.entries = ENTRIES,
 		.nr_files = 4,
+		.nr_buffers = 4,
 		.sqpoll_cpu = -1,
 		.sqpoll_idle_ms = 10,
 	};
@@ -218,6 +219,93 @@ static void use_registered_files(void)
 Test(uring, reads_registered_files_and_forgets_them)
 {
 	both_kinds(use_registered_files);
+}
+
+#define PAGE 4096
+
+static char pages[3 * PAGE] __attribute__((aligned(PAGE)));
+
+/* From a pipe that has enough; @buffer is the place of a fixed buffer. */
+static int read_fixed(int op, void *addr, unsigned len, int buffer)
+{
+	struct result a = {.op.done = note};
+	struct io_uring_sqe *sqe;
+	int p[2];
+
+	cr_assert_eq(pipe(p), 0);
+	cr_assert_eq(write(p[1], "hello", 5), 5);
+	sqe = uring_sqe(&r);
+	io_uring_prep_rw(op, sqe, p[0], addr, len, 0);
+	sqe->buf_index = (uint16_t)buffer;
+	uring_sqe_done(sqe, &a.op);
+	reap(1);
+	close(p[0]);
+	close(p[1]);
+	return a.res;
+}
+
+static void use_fixed_buffers(void)
+{
+	int place = uring_add_buffer(&r, pages + PAGE, PAGE);
+
+	cr_assert_geq(place, 0);
+	memset(pages, 0, sizeof(pages));
+	cr_expect_eq(read_fixed(IORING_OP_READ_FIXED, pages + 2 * PAGE - 5, 5,
+				place), 5);
+	cr_expect_arr_eq(pages + 2 * PAGE - 5, "hello", 5);
+	/* Not beyond its ends. */
+	cr_expect_eq(read_fixed(IORING_OP_READ_FIXED, pages + 2 * PAGE - 4, 5,
+				place), -EFAULT);
+	cr_expect_eq(read_fixed(IORING_OP_READ_FIXED, pages + PAGE - 1, 5,
+				place), -EFAULT);
+	uring_drop_buffer(&r, place);
+	cr_expect_eq(read_fixed(IORING_OP_READ_FIXED, pages + PAGE, 5, place),
+		     -EFAULT);
+}
+
+Test(uring, reads_into_fixed_buffers_and_forgets_them)
+{
+	both_kinds(use_fixed_buffers);
+}
+
+static void use_vectors(void)
+{
+	struct iovec iov[2] = {{pages + PAGE + 100, 2}, {pages + PAGE, 3}};
+	int place = uring_add_buffer(&r, pages + PAGE, PAGE);
+
+	if (!uring_has_op(URING_OP_READV_FIXED)) {
+		cr_expect_eq(read_fixed(URING_OP_READV_FIXED, iov, 2, place),
+			     -EINVAL);
+		return;
+	}
+	memset(pages, 0, sizeof(pages));
+	cr_expect_eq(read_fixed(URING_OP_READV_FIXED, iov, 2, place), 5);
+	cr_expect_arr_eq(pages + PAGE + 100, "he", 2);
+	cr_expect_arr_eq(pages + PAGE, "llo", 3);
+	iov[1].iov_base = pages;
+	cr_expect_eq(read_fixed(URING_OP_READV_FIXED, iov, 2, place), -EFAULT);
+}
+
+Test(uring, reads_into_parts_of_a_fixed_buffer_where_the_kernel_can)
+{
+	both_kinds(use_vectors);
+}
+
+static void fill_buffer_table(void)
+{
+	for (int i = 0; i < 4; i++)
+		cr_assert_eq(uring_add_buffer(&r, pages, PAGE), i);
+	cr_assert_eq(uring_add_buffer(&r, pages, PAGE), -ENFILE);
+	uring_drop_buffer(&r, 1);
+	cr_assert_eq(uring_add_buffer(&r, NULL, PAGE), -EFAULT);
+	cr_assert_eq(uring_add_buffer(&r, pages, URING_BUFFER_MAX + PAGE),
+		     -EFAULT);
+	cr_assert_eq(uring_add_buffer(&r, pages + PAGE, PAGE), 1);
+}
+
+Test(uring, refuses_buffers_that_it_has_no_place_for)
+{
+	both_kinds(fill_buffer_table);
 }
 
 static void fill_file_table(void)
