@@ -2,6 +2,7 @@
 /* Alarms of one thread: any number of them, to the microsecond, one timerfd. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /*
@@ -54,6 +55,12 @@ void alarms_clear(struct alarms *as, struct alarm *a);
  * and clear others; what is set meanwhile is not fired in this call.
  */
 void alarms_run(struct alarms *as, uint64_t now_ns);
+
+/* Would alarms_run() fire any? */
+static inline bool alarms_are_due(const struct alarms *as, uint64_t now_ns)
+{
+	return as->first && as->first->at_ns <= now_ns;
+}
 
 /* Before sleeping: have @fd become readable when the first one is due. */
 void alarms_arm(struct alarms *as);

@@ -370,6 +370,7 @@ struct io_uring_sqe *uring_sqe(struct uring *r)
 			wait_for_space(r);
 	}
 	memset(sqe, 0, sizeof(*sqe));
+	r->in_flight++;
 	return sqe;
 }
 
@@ -429,6 +430,7 @@ unsigned uring_reap(struct uring *r)
 			(void *)(uintptr_t)cq->cqes[place].user_data;
 		int res = cq->cqes[place].res;
 
+		r->in_flight--;
 		/* Free the place first: done() may make the kernel need it. */
 		__atomic_store_n(cq->khead, ++head, __ATOMIC_RELEASE);
 		op->done(op, res);

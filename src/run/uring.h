@@ -67,6 +67,7 @@ struct uring {
 	struct io_uring ring;	/* ring_fd is -1 before uring_init() */
 	enum uring_kind kind;
 	int eventfd;
+	unsigned in_flight;	/* entries whose done() has not been run */
 	struct uring_table files;
 	struct uring_table buffers;
 };

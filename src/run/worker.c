@@ -23,9 +23,11 @@
 #define NR_BUFFERS   4096 /* fixed ones, of each ring */
 #define WAKE_BATCH   64
 
-/* Sockets and timers are looked at after so many turns, or so much time. */
-#define TURNS_BEFORE_LOOP 16
-#define NS_BEFORE_LOOP	  50000
+/* Sockets and timers of libev are looked at so often. */
+#define NS_BEFORE_LOOP 50000
+
+/* The clock is read after so many looks at nothing. */
+#define LOOKS_BEFORE_CLOCK 8
 
 /* What a worker waits for when it has run out of work. */
 enum wait_kind {
@@ -74,11 +76,17 @@ struct worker {
 	struct wake ring_wakes[URING_NR_KINDS];
 	struct io_path io_path;
 	struct list phases[TURN_NR_PHASES];
+	struct list pollers;
 	struct alarms alarms;
 	struct wake alarms_wake;
 	uint64_t now_ns;
-	struct budget waits[WAIT_NR_KINDS];
 	bool stopping;
+
+	/* waiting awake */
+	struct budget waits[WAIT_NR_KINDS];
+	enum wait_kind wait;	/* for what, in this wait or the last */
+	uint64_t idle_ns;	/* since when nothing is to do, or 0 */
+	bool has_answered;	/* in this turn or the last */
 
 	/* fetched from the epoll descriptor and not yet fired */
 	struct epoll_event batch[WAKE_BATCH];
@@ -261,6 +269,7 @@ int worker_new(struct worker **out, const struct worker_params *p)
 		w->rings[i].ring.ring_fd = -1;
 	for (int i = 0; i < TURN_NR_PHASES; i++)
 		list_init(&w->phases[i]);
+	list_init(&w->pollers);
 	list_init(&w->iov_waiters);
 	set_budgets(w, p->poll_us);
 	read_clock(w);
@@ -327,6 +336,7 @@ static void reap_ring(struct worker *w, struct uring *r)
 static void take_turn(struct worker *w)
 {
 	read_clock(w);
+	w->has_answered = false;
 	if (mailbox_has_mail(&w->mailbox))
 		mailbox_deliver(&w->mailbox);
 	alarms_run(&w->alarms, w->now_ns);
@@ -342,8 +352,23 @@ static void take_turn(struct worker *w)
 			reap_ring(w, &w->rings[i]);
 }
 
+/* -- awake and asleep ------------------------------------------------------ */
+
+static void look_at_pollers(struct worker *w)
+{
+	struct list *l, *tmp;
+
+	list_for_each_safe(l, tmp, &w->pollers)
+	{
+		struct poller *p = list_entry(l, struct poller, link);
+
+		p->look(p);
+	}
+}
+
 static bool has_work(struct worker *w)
 {
+	look_at_pollers(w);
 	for (int i = 0; i < TURN_NR_PHASES; i++)
 		if (!list_empty(&w->phases[i]))
 			return true;
@@ -353,38 +378,112 @@ static bool has_work(struct worker *w)
 	return mailbox_has_mail(&w->mailbox);
 }
 
-/* Turns until there is nothing to do, or the loop must be looked at. */
-static void take_turns(struct worker *w)
+static bool has_storage_at_work(const struct worker *w)
 {
-	uint64_t began_ns = w->now_ns;
-	unsigned turns = 0;
-
-	do {
-		take_turn(w);
-	} while (has_work(w) && ++turns < TURNS_BEFORE_LOOP &&
-		 w->now_ns - began_ns < NS_BEFORE_LOOP);
+	for (int i = 0; i < URING_NR_KINDS; i++)
+		if (has_ring(&w->rings[i]) && w->rings[i].in_flight)
+			return true;
+	return false;
 }
 
-static void arm_rings(struct worker *w)
+static void begin_wait(struct worker *w)
 {
+	if (w->idle_ns)
+		return;
+	w->idle_ns = w->now_ns;
+	w->wait = w->has_answered || !has_storage_at_work(w) ? WAIT_GUEST
+							     : WAIT_STORAGE;
+}
+
+static void end_wait(struct worker *w)
+{
+	if (!w->idle_ns)
+		return;
+	budget_note(&w->waits[w->wait], w->now_ns - w->idle_ns);
+	w->idle_ns = 0;
+}
+
+/*
+ * Nothing is to do.  Look until something is, or the wait is as long as it
+ * pays, or libev is due at @due_ns.  Returns whether something is.
+ */
+static bool wait_awake(struct worker *w, uint64_t due_ns)
+{
+	uint64_t until_ns;
+
+	read_clock(w);
+	begin_wait(w);
+	until_ns = MIN(due_ns, w->idle_ns + budget_ns(&w->waits[w->wait]));
+	while (w->now_ns < until_ns) {
+		for (int i = 0; i < LOOKS_BEFORE_CLOCK; i++)
+			if (has_work(w))
+				return true;
+		read_clock(w);
+		if (alarms_are_due(&w->alarms, w->now_ns))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Turns and looks.  Returns true when libev is due, and false when there is
+ * nothing to do and it does not pay to wait for it awake.
+ */
+static bool stay_awake(struct worker *w)
+{
+	uint64_t due_ns = w->now_ns + NS_BEFORE_LOOP;
+
+	do {
+		if (has_work(w) || alarms_are_due(&w->alarms, w->now_ns)) {
+			end_wait(w);
+			take_turn(w);
+		} else if (!wait_awake(w, due_ns)) {
+			return w->now_ns >= due_ns;
+		}
+	} while (w->now_ns < due_ns && !w->stopping);
+	return true;
+}
+
+/* What had no work for some time costs too much to look at. */
+static void cool_pollers(struct worker *w, uint64_t idle_ns)
+{
+	struct list *l, *tmp;
+
+	list_for_each_safe(l, tmp, &w->pollers)
+	{
+		struct poller *p = list_entry(l, struct poller, link);
+
+		if (w->now_ns - p->worked_ns >= idle_ns) {
+			list_del(l);
+			p->arm(p);
+		}
+	}
+}
+
+/* Have all that matters wake us.  Returns false when there is work by now. */
+static bool arm_all(struct worker *w)
+{
+	cool_pollers(w, 0);
 	for (int i = 0; i < URING_NR_KINDS; i++)
 		if (has_ring(&w->rings[i]))
 			uring_arm(&w->rings[i]);
+	/* What came before that is seen by one more look. */
+	return !has_work(w);
 }
 
 static void run_turns(struct worker *w)
 {
 	/* libev updates its clock itself whenever it is entered. */
 	while (!w->stopping) {
-		take_turns(w);
-		/* What completed before that is seen by one more look. */
-		arm_rings(w);
-		if (has_work(w)) {
+		if (stay_awake(w)) {
+			cool_pollers(w, WORKER_COOL_NS);
 			ev_run(w->loop, EVRUN_NOWAIT);
-			continue;
+		} else if (arm_all(w)) {
+			alarms_arm(&w->alarms);
+			ev_run(w->loop, EVRUN_ONCE);
+		} else {
+			ev_run(w->loop, EVRUN_NOWAIT);
 		}
-		alarms_arm(&w->alarms);
-		ev_run(w->loop, EVRUN_ONCE);
 	}
 }
 
@@ -597,6 +696,26 @@ void worker_add(struct worker *w, enum turn_phase phase, struct turn_item *item)
 {
 	if (list_empty(&item->link))
 		list_add_tail(&w->phases[phase], &item->link);
+}
+
+bool worker_poll(struct worker *w, struct poller *p)
+{
+	bool was_polled = !list_empty(&p->link);
+
+	p->worked_ns = w->now_ns;
+	if (!was_polled)
+		list_add_tail(&w->pollers, &p->link);
+	return was_polled;
+}
+
+void worker_unpoll(struct poller *p)
+{
+	list_del(&p->link);
+}
+
+void worker_note_answer(struct worker *w)
+{
+	w->has_answered = true;
 }
 
 int worker_watch(struct worker *w, struct wake *k)

@@ -22,7 +22,7 @@
  * a kick that we closed, and a kick must never be read, since its owner can
  * make that block.
  *
- * Then the worker makes turns until there is nothing left to do:
+ * Then the worker makes turns while there is something to do:
  *
  *	TURN_READY	queues look at their rings, devices submit
  *	TURN_DONE	ios that needed no kernel are done
@@ -34,12 +34,28 @@
  *
  * An item is in one phase's list at most; adding it again does nothing.  An
  * item that adds itself during its own phase is run in the next turn, so one
- * busy queue cannot starve the others, and libev is entered without waiting at
- * least every 50 us or so while turns follow each other.
+ * busy queue cannot starve the others.
  *
- * Before sleeping, rings are armed and looked at once more, and the timer is
- * armed for the first alarm.
+ * Theory of operation: waiting awake
+ *
+ * To sleep and to be woken takes longer than many a request.  So when there is
+ * nothing to do the worker stays awake for a while and looks, without a system
+ * call, for what would wake it: mail, completions, and the rings that had work
+ * lately, its pollers.  Nobody need wake it meanwhile, so guests are not asked
+ * for kicks and the rings' eventfds are off.  For how long that pays it learns
+ * from what came of it before (run/budget), apart for a guest that was just
+ * answered and for storage that is at work.
+ *
+ * What only libev sees is looked at every NS_BEFORE_LOOP: sockets, and the
+ * kicks of the rings that are no pollers.  A poller that had nothing for longer
+ * than WORKER_COOL_NS is dropped then.
+ *
+ * Before sleeping, all pollers are dropped, which arms their kicks, eventfds
+ * are switched on, all is looked at once more, and the timer is armed for the
+ * first alarm.
  */
+#define WORKER_COOL_NS 1000000
+
 enum turn_phase {
 	TURN_READY,
 	TURN_DONE,
@@ -61,6 +77,31 @@ static inline void turn_item_init(struct turn_item *item,
 {
 	list_init(&item->link);
 	item->run = run;
+}
+
+/* What a worker looks at while it is awake.  Embedded. */
+struct poller {
+	struct list link;
+	uint64_t worked_ns;	/* when there was something last */
+
+	/* Is there work?  Then it is in a phase afterwards. */
+	void (*look)(struct poller *p);
+
+	/*
+	 * It will not be looked at any more: have something wake us, then look
+	 * once more.
+	 */
+	void (*arm)(struct poller *p);
+};
+
+/* Worker only. */
+static inline void poller_init(struct poller *p,
+			       void (*look)(struct poller *p),
+			       void (*arm)(struct poller *p))
+{
+	list_init(&p->link);
+	p->look = look;
+	p->arm = arm;
 }
 
 /* A descriptor whose readiness, once signalled, runs fire().  Embedded. */
@@ -161,6 +202,21 @@ void worker_drop_buffer(struct worker *w, int place);
 /* Run @item in the next @phase to come.  Worker only. */
 void worker_add(struct worker *w, enum turn_phase phase,
 		struct turn_item *item);
+
+/*
+ * There was work: look at @p until it has been idle, then arm it.  Returns
+ * whether it was looked at already; if not, what wakes us may be disarmed.
+ * worker_unpoll() does without arming; it need not have been looked at.
+ *
+ * Worker only.
+ */
+bool worker_poll(struct worker *w, struct poller *p);
+void worker_unpoll(struct poller *p);
+
+/*
+ * A guest was answered in this turn, so it may soon ask for more.  Worker only.
+ */
+void worker_note_answer(struct worker *w);
 
 /*
  * Watch @k->fd, edge-triggered; it is never read.  A descriptor that is

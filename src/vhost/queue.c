@@ -41,6 +41,7 @@ struct queue {
 	struct notify notify;
 	struct turn_item ready;
 	struct turn_item end;
+	struct poller poller;
 	struct gate_waiter waiter;
 	bool is_enabled;
 	bool is_draining;
@@ -225,7 +226,8 @@ static void run_ready(struct turn_item *item)
 		worker_iov_wait(q->worker, item);
 		return;
 	}
-	ring_disarm(&q->ring);
+	if (!worker_poll(q->worker, &q->poller))
+		ring_disarm(&q->ring);
 
 	got = take_some(q, &spare);
 	if (spare)
@@ -233,13 +235,30 @@ static void run_ready(struct turn_item *item)
 	if (got < 0)
 		pop_failed(q);
 	else if (gate_is_waiting(&q->waiter))
-		; /* No kick is needed: the gate tells when to look. */
-	else if (got > 0 || ring_arm(&q->ring))
+		/* No kick is needed: the gate tells when to look. */
+		worker_unpoll(&q->poller);
+	else if (got > 0)
 		look(q);
 	check_memory(q);
 	/* It may be over without an answer. */
 	if (q->is_draining)
 		worker_add(q->worker, TURN_END, &q->end);
+}
+
+static void look_at_ring(struct poller *p)
+{
+	struct queue *q = container_of(p, struct queue, poller);
+
+	if (can_take(q) && ring_has_work(&q->ring))
+		look(q);
+}
+
+static void arm_ring(struct poller *p)
+{
+	struct queue *q = container_of(p, struct queue, poller);
+
+	if (can_take(q) && ring_arm(&q->ring))
+		look(q);
 }
 
 /* ---- limits ---- */
@@ -378,6 +397,7 @@ static void try_to_finish(struct queue *q)
 
 	list_del(&q->ready.link);
 	list_del(&q->end.link);
+	worker_unpoll(&q->poller);
 	q->use = NULL;
 	retire_use(q, use);
 	/* The queue is the home's when it gets this. */
@@ -390,6 +410,7 @@ static void run_end(struct turn_item *item)
 
 	if (!q->is_lost && ring_publish(&q->ring))
 		notify_call(&q->notify);
+	worker_note_answer(q->worker);
 	check_memory(q);
 	if (q->is_draining)
 		try_to_finish(q);
@@ -402,6 +423,7 @@ static void deliver_drain(struct mail *m)
 	q->is_draining = true;
 	stop_waiting(q);
 	notify_unwatch(&q->notify);
+	worker_unpoll(&q->poller);
 	list_del(&q->ready.link);
 	if (has_found(q))
 		look(q);
@@ -674,6 +696,7 @@ int queue_new(struct queue **out, struct worker *home, const char *tag)
 	q->drained_mail.deliver = deliver_drained;
 	turn_item_init(&q->ready, run_ready);
 	turn_item_init(&q->end, run_end);
+	poller_init(&q->poller, look_at_ring, arm_ring);
 	gate_waiter_init(&q->waiter, go_on);
 	notify_init(&q->notify, q->tag, note_kick, poll_ring, note_stopped);
 	*out = q;

@@ -400,6 +400,30 @@ bool rm_wants_kick(const struct ringmem *rm, bool event_idx)
 				now - 1);
 }
 
+static bool packed_wants_next_kick(const struct ringmem *rm)
+{
+	uint16_t flags = __atomic_load_n(&rm->device->flags, __ATOMIC_ACQUIRE);
+	uint16_t event =
+		__atomic_load_n(&rm->device->off_wrap, __ATOMIC_RELAXED);
+
+	if (flags != VRING_PACKED_EVENT_FLAG_DESC)
+		return flags == VRING_PACKED_EVENT_FLAG_ENABLE;
+	return event == (rm->next_avail.idx |
+			 (rm->next_avail.wrap ? WRAP_BIT : 0));
+}
+
+bool rm_wants_next_kick(const struct ringmem *rm, bool event_idx)
+{
+	if (rm->is_packed)
+		return packed_wants_next_kick(rm);
+	if (!event_idx)
+		return rm_wants_kick(rm, false);
+
+	const __virtio16 *event = (void *)&rm->used->ring[rm->size];
+
+	return __atomic_load_n(event, __ATOMIC_RELAXED) == rm->avail->idx;
+}
+
 __virtio16 *rm_used_event(struct ringmem *rm)
 {
 	return &rm->avail->ring[rm->size];

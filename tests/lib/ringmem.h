@@ -126,6 +126,9 @@ bool rm_is_disarmed(const struct ringmem *rm);
 /* Does it want one for the chain that was made available last? */
 bool rm_wants_kick(const struct ringmem *rm, bool event_idx);
 
+/* Does it want one for the chain that will be? */
+bool rm_wants_next_kick(const struct ringmem *rm, bool event_idx);
+
 /* Words behind the parts of a split ring. */
 __virtio16 *rm_used_event(struct ringmem *rm);
 __virtio16 *rm_avail_event(struct ringmem *rm);

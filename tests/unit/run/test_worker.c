@@ -19,6 +19,8 @@
 static struct worker *w;
 static sem_t finished;
 
+static uint64_t poll_us;
+
 static void start(bool sqpoll)
 {
 	struct worker_params p = {
@@ -27,6 +29,7 @@ static void start(bool sqpoll)
 		.sqpoll_cpu = -1,
 		.sqpoll_idle_ms = 10,
 		.io_workers = 4,
+		.poll_us = poll_us,
 	};
 
 	sem_init(&finished, 0, 0);
@@ -567,6 +570,153 @@ Test(worker, does_not_wake_when_idle)
 Test(worker, does_not_wake_when_idle_with_sqpoll, .init = start_sqpoll)
 {
 	write_and_wait();
+	expect_no_wakeups();
+}
+
+/* -- waiting awake */
+
+/* A ring: work comes to it without a wake. */
+struct ring {
+	struct poller poller;
+	struct turn_item item;
+	bool has_work;		/* set by anybody */
+	bool is_busy;		/* has work again at once */
+	bool is_late;		/* has work when it is being armed */
+	unsigned nr_runs;
+	unsigned nr_arms;
+};
+
+static struct ring rings[2];
+
+static unsigned load(const unsigned *n)
+{
+	return __atomic_load_n(n, __ATOMIC_RELAXED);
+}
+
+static void look_at_ring(struct poller *p)
+{
+	struct ring *r = container_of(p, struct ring, poller);
+
+	if (__atomic_exchange_n(&r->has_work, false, __ATOMIC_RELAXED))
+		worker_add(w, TURN_READY, &r->item);
+}
+
+static void arm_ring(struct poller *p)
+{
+	struct ring *r = container_of(p, struct ring, poller);
+
+	__atomic_add_fetch(&r->nr_arms, 1, __ATOMIC_RELAXED);
+	if (r->is_late)
+		__atomic_store_n(&r->has_work, true, __ATOMIC_RELAXED);
+	r->is_late = false;
+	look_at_ring(p);
+}
+
+static void run_ring(struct turn_item *item)
+{
+	struct ring *r = container_of(item, struct ring, item);
+
+	worker_poll(w, &r->poller);
+	__atomic_add_fetch(&r->nr_runs, 1, __ATOMIC_RELAXED);
+	if (__atomic_load_n(&r->is_busy, __ATOMIC_RELAXED))
+		__atomic_store_n(&r->has_work, true, __ATOMIC_RELAXED);
+}
+
+static void poll_rings(void)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(rings); i++) {
+		poller_init(&rings[i].poller, look_at_ring, arm_ring);
+		turn_item_init(&rings[i].item, run_ring);
+		cr_assert_not(worker_poll(w, &rings[i].poller));
+		cr_assert(worker_poll(w, &rings[i].poller), "once is enough");
+	}
+}
+
+static bool has_become(const unsigned *n, unsigned wanted)
+{
+	for (unsigned i = 0; i < 10000 && load(n) != wanted; i++)
+		usleep(1000);
+	return load(n) == wanted;
+}
+
+/* Waits awake for longer than a test may run. */
+static void start_awake(void)
+{
+	poll_us = 3600ULL * 1000000;
+	start(false);
+}
+
+Test(worker, finds_work_without_a_wake_while_it_is_awake, .init = start_awake)
+{
+	on_worker(poll_rings);
+	usleep(20000);
+	/* They were dropped by now, as nothing came. */
+	cr_assert(has_become(&rings[0].nr_arms, 1));
+	cr_assert(has_become(&rings[1].nr_arms, 1));
+
+	__atomic_store_n(&rings[0].is_busy, true, __ATOMIC_RELAXED);
+	__atomic_store_n(&rings[0].has_work, true, __ATOMIC_RELAXED);
+	on_worker(poll_rings);
+	/* One that is busy keeps its place, the other has lost its own. */
+	cr_assert(has_become(&rings[1].nr_arms, 2));
+	cr_assert_eq(load(&rings[0].nr_arms), 1);
+	cr_assert_gt(load(&rings[0].nr_runs), 0);
+	cr_assert_eq(load(&rings[1].nr_runs), 0);
+}
+
+Test(worker, looks_once_more_when_it_has_armed)
+{
+	rings[1].is_late = true;
+	on_worker(poll_rings);
+	cr_assert(has_become(&rings[1].nr_runs, 1));
+	/* The second time it goes to sleep. */
+	cr_assert(has_become(&rings[1].nr_arms, 2));
+	cr_assert_eq(load(&rings[0].nr_arms), 1);
+
+	/* From now on nobody looks. */
+	__atomic_store_n(&rings[0].has_work, true, __ATOMIC_RELAXED);
+	usleep(20000);
+	cr_assert_eq(load(&rings[0].nr_runs), 0);
+}
+
+static void forget_rings(void)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(rings); i++)
+		worker_unpoll(&rings[i].poller);
+}
+
+static void poll_and_forget(void)
+{
+	poll_rings();
+	forget_rings();
+	forget_rings();
+}
+
+Test(worker, does_not_arm_what_is_looked_at_no_more)
+{
+	on_worker(poll_and_forget);
+	usleep(20000);
+	cr_assert_eq(load(&rings[0].nr_arms), 0);
+}
+
+static void start_adapting(void)
+{
+	poll_us = WORKER_POLL_AUTO;
+	start(false);
+}
+
+static void answer_and_poll(void)
+{
+	worker_note_answer(w);
+	worker_poll(w, &rings[0].poller);
+}
+
+/* A guest that soon comes back teaches it to wait. */
+Test(worker, sleeps_when_it_was_taught_to_wait, .init = start_adapting)
+{
+	on_worker(poll_rings);
+	for (unsigned i = 0; i < 1000; i++)
+		on_worker(answer_and_poll);
 	expect_no_wakeups();
 }
 

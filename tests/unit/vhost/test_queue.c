@@ -321,10 +321,24 @@ static void settle(void)
 	}
 }
 
+static bool wants_kick(struct guest *g)
+{
+	return rm_wants_next_kick(&g->rm, g->setup.event_idx);
+}
+
+/* Nobody looks at the ring any more: a kick is what makes the worker look. */
+static void wait_until_cold(struct guest *g)
+{
+	settle();
+	cr_assert(within_10_s(wants_kick, g));
+}
+
+static uint64_t poll_us;
+
 static struct worker *new_worker(unsigned id)
 {
 	struct worker_params p = { .id = id, .cpu = -1, .io_workers = 4,
-				   .sqpoll_cpu = -1 };
+				   .sqpoll_cpu = -1, .poll_us = poll_us };
 	struct worker *w;
 
 	cr_assert_eq(worker_new(&w, &p), 0);
@@ -418,7 +432,7 @@ TestSuite(queue, .init = init_suite, .fini = fini_suite, .timeout = 120);
 QUEUE_TEST(serves_a_request_that_was_kicked)
 {
 	start(g0);
-	settle();
+	wait_until_cold(g0);
 	cr_assert_eq(g0->counters.kicks, 0);
 	offer(g0, 5);
 	cr_assert_eq(take_call(g0->call), 1);
@@ -523,6 +537,43 @@ QUEUE_TEST(serves_a_ring_that_is_never_empty_for_long)
 	cr_assert_eq(g0->counters.broken, 0);
 }
 
+/* One that waits awake for longer than a test may run. */
+static void lend_to_awake_worker(void)
+{
+	poll_us = 3600ULL * 1000000;
+	other = new_worker(1);
+	lend_to = other;
+}
+
+/* As fast as can be: a ring that was idle for a ms is not looked at. */
+static void ask_at_once(unsigned i)
+{
+	rm_avail(&g0->rm, i % SIZE);
+	if (rm_wants_kick(&g0->rm, g0->setup.event_idx))
+		kick(g0);
+	while (used(g0) == (uint16_t)i)
+		;
+}
+
+QUEUE_TEST(needs_few_kicks_while_the_worker_is_awake)
+{
+	lend_to_awake_worker();
+	start(g0);
+	for (unsigned i = 0; i < 1000; i++)
+		ask_at_once(i);
+	cr_assert_leq(counters_read(&g0->counters.kicks), 500);
+}
+
+QUEUE_TEST(wants_kicks_when_it_was_idle_and_the_worker_is_awake)
+{
+	lend_to_awake_worker();
+	start(g0);
+	wait_until_cold(g0);
+	offer(g0, 0);
+	wait_used(g0, 1);
+	wait_until_cold(g0);
+}
+
 QUEUE_TEST(honours_the_event_index)
 {
 	g0->setup.event_idx = true;
@@ -534,7 +585,7 @@ QUEUE_TEST(honours_the_event_index)
 	cr_assert_not(is_readable(g0->call, 0));
 	offer(g0, 1);
 	cr_assert_eq(take_call(g0->call), 1);
-	settle();
+	wait_until_cold(g0);
 	rm_avail(&g0->rm, 2);
 	cr_assert(rm_wants_kick(&g0->rm, true));
 	rm_avail(&g0->rm, 3);
@@ -621,9 +672,16 @@ QUEUE_TEST(gives_each_chain_room_that_is_zero_at_first)
 
 /* ---- fairness ---- */
 
-static void kick_both(struct guest *g)
+/* So many at once, as the worker sees it, on which this runs. */
+static unsigned nr_to_offer;
+
+static void offer_to_both(struct guest *g)
 {
 	(void)g;
+	for (unsigned i = 0; i < nr_to_offer; i++) {
+		rm_avail(&g0->rm, i);
+		rm_avail(&g1->rm, i);
+	}
 	kick(g0);
 	kick(g1);
 }
@@ -632,12 +690,10 @@ QUEUE_TEST(takes_so_many_requests_and_then_lets_others)
 {
 	start(g0);
 	start(g1);
-	settle();
-	for (unsigned i = 0; i < 100; i++) {
-		rm_avail(&g0->rm, i);
-		rm_avail(&g1->rm, i);
-	}
-	run_on(home, kick_both, NULL);
+	wait_until_cold(g0);
+	wait_until_cold(g1);
+	nr_to_offer = 100;
+	run_on(home, offer_to_both, NULL);
 	wait_used(g0, 100);
 	wait_used(g1, 100);
 	settle();
@@ -652,12 +708,10 @@ QUEUE_TEST(takes_less_when_the_device_copies_much)
 	g0->copies = QUEUE_TURN_COPY / 2;
 	start(g0);
 	start(g1);
-	settle();
-	for (unsigned i = 0; i < 64; i++) {
-		rm_avail(&g0->rm, i);
-		rm_avail(&g1->rm, i);
-	}
-	run_on(home, kick_both, NULL);
+	wait_until_cold(g0);
+	wait_until_cold(g1);
+	nr_to_offer = 64;
+	run_on(home, offer_to_both, NULL);
 	wait_used(g0, 64);
 	wait_used(g1, 64);
 	settle();
