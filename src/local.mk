@@ -172,6 +172,8 @@ libvringd_a_SOURCES = \
 	src/run/alarms.h \
 	src/run/budget.c \
 	src/run/budget.h \
+	src/run/chooser.c \
+	src/run/chooser.h \
 	src/run/mailbox.c \
 	src/run/mailbox.h \
 	src/run/offload.c \

@@ -144,6 +144,7 @@ unit_tests_SOURCES = \
 	tests/unit/lib/test_workload.c \
 	tests/unit/run/test_alarms.c \
 	tests/unit/run/test_budget.c \
+	tests/unit/run/test_chooser.c \
 	tests/unit/run/test_kernel.c \
 	tests/unit/run/test_mailbox.c \
 	tests/unit/run/test_offload.c \
