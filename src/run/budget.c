@@ -6,9 +6,20 @@
 #define ONE    4 /* a gap in the counts: a quarter is left of it */
 #define MANY   (64 * ONE)
 
+#define CREDIT	   8 /* in sleeps, to begin with */
+#define MOST	   (2 * CREDIT)
+#define SHORT_REST 64
+#define LONG_REST  1024
+
+static void give_credit(struct budget *b)
+{
+	b->credit_ns = CREDIT * b->price_ns;
+}
+
 void budget_init(struct budget *b, uint64_t price_ns)
 {
-	*b = (struct budget){.price_ns = price_ns};
+	*b = (struct budget){.price_ns = price_ns, .next_rest = SHORT_REST};
+	give_credit(b);
 }
 
 void budget_fix(struct budget *b, uint64_t ns)
@@ -38,6 +49,8 @@ static void choose(struct budget *b)
 	uint64_t least = slept * b->price_ns;
 
 	b->ns = 0;
+	if (b->rest)
+		return;
 	for (unsigned i = 0; i < BUDGET_NR_EDGES; i++) {
 		uint64_t edge = BUDGET_EDGE_NS(i);
 
@@ -54,12 +67,39 @@ static void choose(struct budget *b)
 	}
 }
 
+static void earn(struct budget *b, uint64_t ns)
+{
+	b->credit_ns += ns;
+	if (b->credit_ns < MOST * b->price_ns)
+		return;
+	b->credit_ns = MOST * b->price_ns;
+	b->next_rest = SHORT_REST;
+}
+
+static void lose(struct budget *b, uint64_t ns)
+{
+	if (b->credit_ns >= ns) {
+		b->credit_ns -= ns;
+		return;
+	}
+	give_credit(b);
+	b->rest = b->next_rest;
+	if (b->next_rest < LONG_REST)
+		b->next_rest *= 2;
+}
+
 void budget_note(struct budget *b, uint64_t gap_ns)
 {
 	unsigned i = bucket_of(gap_ns);
 
 	if (b->fixed)
 		return;
+	if (b->rest)
+		b->rest--;
+	else if (gap_ns <= b->ns)
+		earn(b, b->price_ns - gap_ns);
+	else
+		lose(b, b->ns);
 	if (i == LONGER)
 		halve(b);
 	b->seen[i] += ONE;

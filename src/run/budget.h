@@ -23,10 +23,10 @@
  *	bucket	  0	 1	2      3      4	     5	    6	   7
  *	gap, us	  ..1	 ..2	..4    ..8    ..16   ..32   ..64   longer
  *
- * Three things keep what we lose small, whoever chooses the gaps:
+ * Four things keep what we lose small, whoever chooses the gaps:
  *
- * - No b is longer than the price.  So all in all we never pay more than twice
- *   what always sleeping would have cost.
+ * - No b is longer than the price, so we never pay more for a gap than twice
+ *   what sleeping costs.
  * - The counts are halved when there are many, so the last few dozen gaps
  *   decide.  They are halved, too, by each gap longer than all edges: what was
  *   before a silence tells little of what comes after.  A load that ends is
@@ -36,6 +36,16 @@
  *   cannot change it: it costs the same with b and with everything longer, and
  *   no less with anything shorter.  So where spinning works nothing is
  *   computed, and where it does not the sleep costs several hundred times more.
+ *
+ * - What was won and lost by spinning, compared with sleeping at once, is
+ *   kept as a credit.  When that is used up there is no spinning for a while,
+ *   each time for longer, until spinning wins again.
+ *
+ * The last one is for gaps that depend on b.  If the guest that we answered has
+ * to run on the CPU that we spin on, its next request comes just after we have
+ * given that up, whenever that is.  What is seen after a sleep at once (a short
+ * gap) then asks for a short b, with that the gap is a little longer than b,
+ * and so on: always in vain, and always promising.
  *
  * A gap that was slept through includes the time it took to wake up.  The price
  * must be well above that, or what comes just after falling asleep will look
@@ -49,7 +59,10 @@
 struct budget {
 	uint64_t ns;		/* to spin */
 	uint64_t price_ns;
+	uint64_t credit_ns;	/* what spinning may still lose */
 	bool fixed;
+	uint16_t rest;		/* gaps to come without spinning */
+	uint16_t next_rest;
 	uint16_t total;		/* the sum of all counts */
 	uint16_t seen[BUDGET_NR_BUCKETS];
 };
