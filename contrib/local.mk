@@ -3,6 +3,7 @@ EXTRA_DIST += \
 	contrib/apparmor/libvirt-qemu \
 	contrib/bench/cells \
 	contrib/bench/limits \
+	contrib/bench/machine.py \
 	contrib/bench/report.py \
 	contrib/bench/run \
 	contrib/bench/systems.py \

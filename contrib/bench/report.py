@@ -14,6 +14,7 @@ COLUMNS = (
     ("p999_us", "p99.9 us", 9, 1),
     ("cpu_us", "cpu us/rq", 9, 3),
     ("idle_cpu", "idle cpu%", 9, 3),
+    ("wakes_s", "wakes/s", 7, 1),
     ("rss_anon_mib", "RssAnon MiB", 11, 1),
 )
 SHORT = 5  # per cent of the time in which somebody waited for a CPU

@@ -24,10 +24,10 @@ row()
 		{ cat "$T/said"; fail "no row of $1, $2, as it should be"; }
 }
 number='[1-9][0-9]*'
-row null-read-32-packed vringd "vringd +$number( +[0-9.]+){4} +- +[0-9.]+"
+row null-read-32-packed vringd "vringd +$number( +[0-9.]+){4}( +-){2} +[0-9.]+"
 row null-read-32-packed stub "stub +$number .* [0-9.]+ \([0-9.]+-[0-9.]+\)"
 row mem-mixed-128 vringd "vringd +$number"
-row null-idle vringd 'vringd( +-){5} +[0-9.]+ +[0-9.]+'
+row null-idle vringd 'vringd( +-){5}( +[0-9.]+){3}'
 grep -q 'the machine is ' "$T/said" || fail "says nothing of the machine"
 
 # Of two rounds: 2 cells and an idle one of vringd, 1 of the stub.
@@ -43,7 +43,7 @@ assert len(rows) == 8, len(rows)
 for m in rows:
     assert m["rss_anon_mib"] > 0, m
     if m["cell"] == "null-idle":
-        assert m["idle_cpu"] >= 0, m
+        assert m["idle_cpu"] >= 0 and m["wakes_s"] >= 0, m
     else:
         assert m["iops"] > 0 and m["cpu_us"] > 0, m
         assert 0 < m["p50_us"] <= m["p99_us"] <= m["p999_us"], m
