@@ -6,6 +6,7 @@ EXTRA_DIST += \
 	contrib/bench/machine.py \
 	contrib/bench/report.py \
 	contrib/bench/run \
+	contrib/bench/scale \
 	contrib/bench/systems.py \
 	contrib/check-all \
 	contrib/debian/README.Debian \

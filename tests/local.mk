@@ -321,6 +321,7 @@ e2e_tests = \
 	tests/e2e/test-log-level.sh \
 	tests/e2e/test-log-lines.sh \
 	tests/e2e/test-log-where-nobody-reads.sh \
+	tests/e2e/test-many-idle-targets.sh \
 	tests/e2e/test-memory-that-was-lost.sh \
 	tests/e2e/test-metrics.sh \
 	tests/e2e/test-no-descriptors-left.sh \

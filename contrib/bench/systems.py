@@ -72,10 +72,21 @@ class Process:
             self.popen.wait()
 
 
-def is_listening(path):
+def listening():
+    """The paths of all sockets that accept connections."""
     with open("/proc/net/unix") as f:
-        return any(line.split()[7:8] == [path] and
-                   line.split()[3] == "00010000" for line in f)
+        rows = [line.split() for line in f]
+    return {r[7] for r in rows if len(r) > 7 and r[3] == "00010000"}
+
+
+def fill(path, size):
+    """With random data, which no layer can make smaller or leave out."""
+    with open(path, "wb") as f:
+        for _ in range(size // MIB):
+            f.write(os.urandom(MIB))
+        f.flush()
+        os.fsync(f.fileno())
+    return path
 
 
 # --- storage ---------------------------------------------------------------
@@ -107,24 +118,15 @@ class Storage:
             except (OSError, Trouble) as e:
                 print(f"not removed: {e}", flush=True)
 
-    def _fill(self, path, size):
-        """Random data, which no layer can make smaller or leave out."""
-        with open(path, "wb") as f:
-            for _ in range(size // MIB):
-                f.write(os.urandom(MIB))
-            f.flush()
-            os.fsync(f.fileno())
-        return path
-
     def _make_file(self, name="file"):
         path = os.path.join(self.folder, name)
         self.undo.append(lambda: os.unlink(path))
-        return self._fill(path, self.size)
+        return fill(path, self.size)
 
     def _make_mem(self):
         path = f"/dev/shm/vringd-bench.{os.getpid()}"
         self.undo.append(lambda: os.unlink(path))
-        return self._fill(path, MEM_SIZE)
+        return fill(path, MEM_SIZE)
 
     def _make_loop(self):
         if os.geteuid():
@@ -147,7 +149,7 @@ class Storage:
         self.undo.append(lambda: self._write(f"{control}/hot_remove", number))
         size = min(self.size, ZRAM_SIZE_MAX)
         self._write(f"/sys/block/zram{number}/disksize", size)
-        return self._fill(f"/dev/zram{number}", size)
+        return fill(f"/dev/zram{number}", size)
 
     @staticmethod
     def _write(path, value):
@@ -189,7 +191,7 @@ class System:
         try:
             self.prepare(cell, sock)
             end = time.monotonic() + START_S
-            while not is_listening(sock):
+            while sock not in listening():
                 if process.ended() or time.monotonic() > end:
                     raise Trouble(f"{self.name}: {process.why()}")
                 time.sleep(0.01)
@@ -308,7 +310,7 @@ class Spdk(System):
 
     def prepare(self, cell, sock):
         end = time.monotonic() + START_S
-        while not is_listening(sock + ".rpc"):
+        while sock + ".rpc" not in listening():
             if time.monotonic() > end:
                 raise Trouble("spdk: does not listen")
             time.sleep(0.01)

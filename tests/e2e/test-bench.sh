@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# contrib/bench/run measures: its table and its JSON have a row with numbers
-# for each cell and system, and nothing that it made is left.  How fast anything
+# contrib/bench/run and scale measure: their tables and JSON have numbers for
+# all that was asked for, and nothing that they made is left.  How fast anything
 # is does not matter here.
 . "${top_srcdir:-.}/tests/lib/e2e.sh"
 requires pgrep python3 setpriv taskset "$VRINGD" "$VRINGBENCH"
@@ -84,6 +84,24 @@ lines = report.table(rows, "vringd").splitlines()[1:]
 assert "2.00 (1.50-4.00) ! CPUs were short 9%" in lines[2], lines[2]
 assert ["!" in line for line in lines] == [False, False, True, False, True]
 assert lines[4].endswith("! of 1000 that the front-end can show")
+PYTHON
+
+# What many targets cost; whether a limit is missed does not matter here.
+"$top_srcdir/contrib/bench/scale" --targets 3 --rounds 1 --time 0.2 \
+	--idle 0.2 --settle 0 --folder "$T/folder" --out "$T/out" \
+	>"$T/said" 2>&1
+[ $? -le 1 ] || { cat "$T/said"; fail "scale failed"; }
+grep -Eq '^start until all targets listen +[1-9][0-9]* ms' "$T/said" &&
+	grep -Eq '^file-read-32( +[1-9][0-9]*){2} +[0-9.]+ \(' "$T/said" ||
+	{ cat "$T/said"; fail "no figures of many targets"; }
+python3 - "$T/out/scale.json" <<'PYTHON' || fail "the JSON lacks something"
+import json
+import sys
+
+with open(sys.argv[1]) as f:
+    found = json.load(f)
+assert found["targets"] == 3 and found["findings"]["rss_anon_kib"] > 0
+assert found["busy"]["null-read-1"][0]["beside"]["iops"] > 0
 PYTHON
 
 # What is wrong is said.
