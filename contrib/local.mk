@@ -2,8 +2,11 @@
 EXTRA_DIST += \
 	contrib/apparmor/libvirt-qemu \
 	contrib/bench/cells \
+	contrib/bench/goals \
+	contrib/bench/goals.py \
 	contrib/bench/limits \
 	contrib/bench/machine.py \
+	contrib/bench/readme \
 	contrib/bench/report.py \
 	contrib/bench/run \
 	contrib/bench/scale \

@@ -11,7 +11,8 @@ run=$top_srcdir/contrib/bench/run
 
 "$run" --time 0.2 --rounds 2 --size 1m --folder "$T/folder" --out "$T/out" \
 	--systems vringd,stub \
-	null-read-32-packed mem-mixed-128 null-idle >"$T/said" 2>&1 ||
+	null-read-32-packed null-read-1-event mem-mixed-128 null-idle \
+	>"$T/said" 2>&1 ||
 	{ cat "$T/said"; fail "it failed"; }
 
 # row CELL SYSTEM REGEX: such a row is in the table, and matches.
@@ -24,13 +25,13 @@ row()
 		{ cat "$T/said"; fail "no row of $1, $2, as it should be"; }
 }
 number='[1-9][0-9]*'
-row null-read-32-packed vringd "vringd +$number( +[0-9.]+){4}( +-){2} +[0-9.]+"
+row null-read-32-packed vringd "vringd +$number( +[0-9.]+){5}( +-){2} +[0-9.]+"
 row null-read-32-packed stub "stub +$number .* [0-9.]+ \([0-9.]+-[0-9.]+\)"
 row mem-mixed-128 vringd "vringd +$number"
-row null-idle vringd 'vringd( +-){5}( +[0-9.]+){3}'
+row null-idle vringd 'vringd( +-){6}( +[0-9.]+){3}'
 grep -q 'the machine is ' "$T/said" || fail "says nothing of the machine"
 
-# Of two rounds: 2 cells and an idle one of vringd, 1 of the stub.
+# Of two rounds: 3 cells and an idle one of vringd, 2 of the stub.
 python3 - "$T/out/results.json" <<'PYTHON' || fail "the JSON lacks something"
 import json
 import sys
@@ -39,7 +40,7 @@ with open(sys.argv[1]) as f:
     found = json.load(f)
 assert found["machine"]["systems"]["vringd"].startswith("vringd ")
 rows = found["measurements"]
-assert len(rows) == 8, len(rows)
+assert len(rows) == 12, len(rows)
 for m in rows:
     assert m["rss_anon_mib"] > 0, m
     if m["cell"] == "null-idle":
@@ -47,7 +48,7 @@ for m in rows:
     else:
         assert m["iops"] > 0 and m["cpu_us"] > 0, m
         assert 0 < m["p50_us"] <= m["p99_us"] <= m["p999_us"], m
-assert len(found["summary"]) == 4
+assert len(found["summary"]) == 6
 PYTHON
 
 # What it makes of figures: medians, ratios of the same round, and marks.
@@ -57,6 +58,7 @@ import sys
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, sys.argv[1])
+import goals
 import report
 
 Cell = collections.namedtuple("Cell", "storage depth queues ring mode")
@@ -67,9 +69,10 @@ found = []
 
 
 def add(cell, system, waited, *iops):
+    cpu_us = 4 if system == "qsd" else 1
     for number, value in enumerate(iops):
         found.append({"cell": cell, "system": system, "round": number,
-                      "iops": value, "waited": waited})
+                      "iops": value, "waited": waited, "cpu_us": cpu_us})
 
 
 add("n", "stub", 0, 1000, 1100, 900)
@@ -81,10 +84,30 @@ rows = report.summarize(found, "vringd", cells)
 assert [r["iops"] for r in rows] == [1000, 600, 225, 850, 801]
 assert rows[2]["ratio"] == {"median": 2, "min": 1.5, "max": 4}
 lines = report.table(rows, "vringd").splitlines()[1:]
-assert "2.00 (1.50-4.00) ! CPUs were short 9%" in lines[2], lines[2]
+assert "2.00 (1.50-4.00)    4.00 (4.00-4.00) " in lines[2], lines[2]
+assert "! CPUs were short 9%" in lines[2], lines[2]
 assert ["!" in line for line in lines] == [False, False, True, False, True]
 assert lines[4].endswith("! of 1000 that the front-end can show")
+
+goals.read()
+Goal = goals.Goal
+judged = goals.judge([Goal("m", "iops", "q*", "least", 2.0),
+                      Goal("m", "iops", "q*", "most", 1.9),
+                      Goal("*", "iops_per_cpu", "qsd", "least", 4.1),
+                      Goal("p", "iops", "-", "least", 851),
+                      Goal("p", "iops", "qsd", "least", 1)], found, "vringd")
+assert [j["is_kept"] for j in judged] == [True, False, False, False], judged
+assert "MISSED m" in goals.table(judged).splitlines()[1]
 PYTHON
+
+# The small table has what was measured.
+"$top_srcdir/contrib/bench/readme" "$T/out/results.json" "$T/plot.svg" \
+	>"$T/said" 2>&1 || ! command -v gnuplot >/dev/null ||
+	{ cat "$T/said"; fail "readme failed"; }
+grep -Eq '^wakeups a second +[0-9.]+$' "$T/said" ||
+	{ cat "$T/said"; fail "readme: no idle target"; }
+! command -v gnuplot >/dev/null || grep -q '<svg' "$T/plot.svg" ||
+	fail "readme: no plot"
 
 # What many targets cost; whether a limit is missed does not matter here.
 "$top_srcdir/contrib/bench/scale" --targets 3 --rounds 1 --time 0.2 \
