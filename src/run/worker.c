@@ -37,11 +37,11 @@ enum wait_kind {
 };
 
 /*
- * What a sleep costs.  Our own part is about 4 us: arming, the system calls, and
- * waking up.  Storage interrupts whether we sleep or not, and may be a kernel
- * thread that waits for our CPU, so there it is no more.  But a guest must kick
- * when we sleep, which is an exit from the virtual machine: that costs it more,
- * and it is its CPU.
+ * What a sleep costs.  Our own part is about 4 us: arming, the system calls,
+ * and waking up.  Storage interrupts whether we sleep or not, and may be a
+ * kernel thread that waits for our CPU, so there it is no more.  But a guest
+ * must kick when we sleep, which is an exit from the virtual machine: that
+ * costs it more, and it is its CPU.
  */
 static const uint64_t sleep_prices_ns[] = {
 	[WAIT_GUEST] = 50000,
@@ -383,6 +383,11 @@ static bool has_work(struct worker *w)
 	return mailbox_has_mail(&w->mailbox);
 }
 
+static bool has_alarm(const struct worker *w)
+{
+	return alarms_are_due(&w->alarms, w->clock.now_ns);
+}
+
 static bool has_storage_at_work(const struct worker *w)
 {
 	for (int i = 0; i < URING_NR_KINDS; i++)
@@ -424,7 +429,7 @@ static bool wait_awake(struct worker *w, uint64_t due_ns)
 			if (has_work(w))
 				return true;
 		read_clock(w);
-		if (alarms_are_due(&w->alarms, w->clock.now_ns))
+		if (has_alarm(w))
 			return true;
 	}
 	return false;
@@ -439,7 +444,7 @@ static bool stay_awake(struct worker *w)
 	uint64_t due_ns = w->clock.now_ns + NS_BEFORE_LOOP;
 
 	do {
-		if (has_work(w) || alarms_are_due(&w->alarms, w->clock.now_ns)) {
+		if (has_work(w) || has_alarm(w)) {
 			end_wait(w);
 			take_turn(w);
 		} else if (!wait_awake(w, due_ns)) {

@@ -46,7 +46,8 @@ static int keep_last_byte(struct chain_walk *w, const struct desc *d)
 	if (!(d->flags & VRING_DESC_F_WRITE))
 		return 0;
 	if (__builtin_add_overflow(d->addr, d->len - 1, &last) ||
-	    memmap_iov(w->r->map, last, 1, &c->iov[c->nr_readable], 1) != 1)
+	    memmap_iov(w->r->map, &w->r->hint, last, 1,
+		       &c->iov[c->nr_readable], 1) != 1)
 		return -EFAULT;
 	c->nr_writable = 1;
 	return 0;
@@ -66,17 +67,29 @@ static bool take_spare(struct chain_walk *w)
 	return true;
 }
 
+/* The iovecs of a buffer, behind those that are there; returns their number. */
+static int put_iovecs(struct chain_walk *w, const struct desc *d)
+{
+	struct chain *c = w->c;
+	unsigned nr = c->nr_readable + c->nr_writable;
+	void *near = memmap_near(&w->r->hint, d->addr, d->len);
+	int n;
+
+	if (likely(near && nr < w->max)) {
+		c->iov[nr] = (struct iovec){near, d->len};
+		return 1;
+	}
+	do {
+		n = memmap_iov(w->r->map, &w->r->hint, d->addr, d->len,
+			       &c->iov[nr], w->max - nr);
+	} while (n == -E2BIG && take_spare(w));
+	return n;
+}
+
 static int add_iovecs(struct chain_walk *w, const struct desc *d)
 {
 	struct chain *c = w->c;
-	int n;
-
-	do {
-		unsigned nr = c->nr_readable + c->nr_writable;
-
-		n = memmap_iov(w->r->map, d->addr, d->len, &c->iov[nr],
-			       w->max - nr);
-	} while (n == -E2BIG && take_spare(w));
+	int n = put_iovecs(w, d);
 
 	if (n == -E2BIG) {
 		give_up(w);
@@ -140,10 +153,14 @@ static int find_table(struct chain_walk *w, const struct desc *d,
 		      struct table *t)
 {
 	struct iovec iov;
-	int n = memmap_iov(w->r->map, d->addr, d->len, &iov, 1);
+	int n;
 
 	t->addr = d->addr;
 	t->nr = d->len / DESC_SIZE;
+	t->host = memmap_near(&w->r->hint, d->addr, d->len);
+	if (likely(t->host))
+		return 0;
+	n = memmap_iov(w->r->map, &w->r->hint, d->addr, d->len, &iov, 1);
 	t->host = n == 1 ? iov.iov_base : NULL;
 	if (n == 1 || n == -E2BIG)
 		return 0;
@@ -157,13 +174,13 @@ static struct desc copy_desc(const struct ring *r, const void *from)
 }
 
 /* Copy descriptor @i of a table that is not contiguous. */
-static int copy_crossing(const struct ring *r, const struct table *t,
+static int copy_crossing(struct ring *r, const struct table *t,
 			 unsigned i, struct desc *d)
 {
 	unsigned char raw[DESC_SIZE];
 	struct iovec iov[sizeof(raw)];
-	int n = memmap_iov(r->map, t->addr + i * sizeof(raw), sizeof(raw), iov,
-			   ARRAY_SIZE(iov));
+	int n = memmap_iov(r->map, &r->hint, t->addr + i * sizeof(raw),
+			   sizeof(raw), iov, ARRAY_SIZE(iov));
 
 	if (n < 0)
 		return n;

@@ -69,6 +69,19 @@ static inline struct desc desc_of_packed(const void *from)
 }
 
 /*
+ * A chain comes soon whose first descriptor says @addr: have what is there on
+ * its way to us, a table or a header that another CPU just wrote.  Nothing is
+ * believed: who takes the chain reads and checks all anew.
+ */
+static inline void chain_prefetch(const struct ring *r, __virtio64 addr)
+{
+	const void *p = memmap_near(&r->hint, le64toh(addr), 1);
+
+	if (p)
+		__builtin_prefetch(p);
+}
+
+/*
  * Begin with an empty chain @c, whose iov, max_iov and spare are set; add what
  * descriptors say, one after the other; end when all are there.  A descriptor
  * with INDIRECT stands for those of its table, and is the last one.

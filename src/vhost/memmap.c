@@ -67,8 +67,8 @@ static unsigned rank(const struct place *p, unsigned nr, uint64_t addr)
 	return low;
 }
 
-int memmap_iov(const struct memmap *m, uint64_t gpa, uint64_t len,
-	       struct iovec *iov, unsigned max)
+int memmap_iov(const struct memmap *m, struct memmap_hint *h, uint64_t gpa,
+	       uint64_t len, struct iovec *iov, unsigned max)
 {
 	unsigned i = rank(m->by_gpa, m->nr, gpa);
 	unsigned n = 0;
@@ -92,6 +92,8 @@ int memmap_iov(const struct memmap *m, uint64_t gpa, uint64_t len,
 		iov[n].iov_base = p->host + off;
 		iov[n++].iov_len = part;
 		len -= part;
+		if (h)
+			*h = (struct memmap_hint){p->start, p->size, p->host};
 		if (!len)
 			return n;
 		gpa += part;

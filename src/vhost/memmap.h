@@ -112,15 +112,36 @@ void memmap_region_range(const struct memmap *m, unsigned i,
 			 struct memmap_range *range);
 
 /*
+ * Where the last lookup ended: the next one mostly wants the same region.  Good
+ * for one memmap; a zeroed one knows nothing.
+ */
+struct memmap_hint {
+	uint64_t gpa;
+	uint64_t size;
+	unsigned char *host;
+};
+
+/*
  * Guest memory of @len bytes at guest physical address @gpa, as at most @max
  * iovecs: more than one only where it crosses from one region to the next.
  * Returns their number, -EFAULT when any byte is in no region, or -E2BIG.
- * @len 0 gives 0.
+ * @len 0 gives 0.  @h, unless NULL, is where it ended.
  *
- * Any thread that holds the memmap.
+ * Any thread that holds the memmap; the hint is its own.
  */
-int memmap_iov(const struct memmap *m, uint64_t gpa, uint64_t len,
-	       struct iovec *iov, unsigned max);
+int memmap_iov(const struct memmap *m, struct memmap_hint *h, uint64_t gpa,
+	       uint64_t len, struct iovec *iov, unsigned max);
+
+/*
+ * The same where it ended the last time, whole, or NULL: ask memmap_iov().
+ */
+static inline void *memmap_near(const struct memmap_hint *h, uint64_t gpa,
+				uint64_t len)
+{
+	uint64_t off = gpa - h->gpa;
+
+	return off < h->size && len <= h->size - off ? h->host + off : NULL;
+}
 
 /*
  * Memory at @len bytes from VMM address @uva, contiguous here, or NULL.

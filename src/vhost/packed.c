@@ -268,6 +268,8 @@ int packed_pop(struct ring *r, struct chain *c)
 	p->avail = after(r, p->avail, c->nr_desc);
 	p->nr_held += c->nr_desc;
 	c->entry = inflight_packed_commit(&r->inflight);
+	/* Perhaps it is none yet, but to look costs more than to be wrong. */
+	chain_prefetch(r, p->desc[p->avail.idx].addr);
 	return 1;
 }
 

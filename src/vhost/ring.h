@@ -111,6 +111,7 @@ struct ring {
 		struct ring_split split;
 		struct ring_packed packed;
 	};
+	struct memmap_hint hint;	/* of @map */
 	uint64_t *taken;	/* bitmap of heads, or ids, in flight */
 	struct inflight inflight;
 

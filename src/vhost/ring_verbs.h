@@ -12,6 +12,7 @@
  */
 static inline int ring_locate(struct ring *r, const struct ring_addr *a)
 {
+	r->hint = (struct memmap_hint){0};
 	return r->is_packed ? packed_locate(r, a) : split_locate(r, a);
 }
 

@@ -192,6 +192,26 @@ static int pop_found(struct ring *r, struct chain *c)
 	return err ? err : 1;
 }
 
+/* The first descriptor of the chain that comes @ahead of the next one. */
+static const struct vring_desc *coming_desc(const struct ring *r,
+					    uint16_t ahead)
+{
+	unsigned i = entry(r, r->split.last_avail + ahead);
+	unsigned head =
+		ring_load(&r->split.avail->ring[i], memory_order_relaxed);
+
+	return &r->split.desc[entry(r, head)];
+}
+
+/* Of @n chains that are there, have the next ones on their way to us. */
+static void prefetch(const struct ring *r, int n)
+{
+	if (n > 2)
+		__builtin_prefetch(coming_desc(r, 2));
+	if (n > 1)
+		chain_prefetch(r, coming_desc(r, 1)->addr);
+}
+
 int split_pop(struct ring *r, struct chain *c)
 {
 	int n;
@@ -211,6 +231,7 @@ int split_pop(struct ring *r, struct chain *c)
 	if (ring_is_taken(r, head))
 		return ring_refuse(r, "head %u is in flight already", head);
 
+	prefetch(r, n);
 	n = take(r, c, head);
 	if (n)
 		return n;

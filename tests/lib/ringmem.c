@@ -182,7 +182,9 @@ void *rm_host(const struct ringmem *rm, uint64_t gpa)
 {
 	struct iovec iov;
 
-	return memmap_iov(rm->map, gpa, 1, &iov, 1) == 1 ? iov.iov_base : NULL;
+	if (memmap_iov(rm->map, NULL, gpa, 1, &iov, 1) != 1)
+		return NULL;
+	return iov.iov_base;
 }
 
 void rm_set_desc(void *at, uint64_t addr, uint32_t len, unsigned flags,

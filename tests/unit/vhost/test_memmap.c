@@ -81,7 +81,7 @@ Test(memmap, finds_the_first_and_the_last_byte_of_each_region)
 
 		*(char *)rm_at(&rm, regions[i].gpa) = 'f';
 		*(char *)rm_at(&rm, last) = 'l';
-		cr_assert_eq(memmap_iov(rm.map, regions[i].gpa,
+		cr_assert_eq(memmap_iov(rm.map, NULL, regions[i].gpa,
 					regions[i].size, &iov, 1),
 			     1);
 		cr_assert_eq(iov.iov_len, regions[i].size);
@@ -98,13 +98,34 @@ Test(memmap, splits_a_range_at_the_border_of_neighbours)
 {
 	struct iovec iov[2];
 
-	cr_assert_eq(memmap_iov(rm.map, RM_C - 3, 8, iov, 2), 2);
+	cr_assert_eq(memmap_iov(rm.map, NULL, RM_C - 3, 8, iov, 2), 2);
 	cr_assert_eq(iov[0].iov_len, 3);
 	cr_assert_eq(iov[1].iov_len, 5);
 	cr_assert_eq(iov[0].iov_base, rm_host(&rm, RM_C - 3));
 	cr_assert_eq(iov[1].iov_base, rm_host(&rm, RM_C));
-	cr_assert_eq(memmap_iov(rm.map, RM_C - 3, 8, iov, 1), -E2BIG);
-	cr_assert_eq(memmap_iov(rm.map, RM_C - 3, 3, iov, 1), 1);
+	cr_assert_eq(memmap_iov(rm.map, NULL, RM_C - 3, 8, iov, 1), -E2BIG);
+	cr_assert_eq(memmap_iov(rm.map, NULL, RM_C - 3, 3, iov, 1), 1);
+}
+
+/* A hint is about one region, to its very end. */
+Test(memmap, finds_what_is_near_the_last_lookup)
+{
+	struct memmap_hint h = { 0 };
+	struct iovec iov[2];
+
+	cr_assert_null(memmap_near(&h, 0, 0));
+	cr_assert_null(memmap_near(&h, RM_C, 1));
+	cr_assert_eq(memmap_iov(rm.map, &h, RM_C - 3, 8, iov, 2), 2);
+	cr_assert_eq(memmap_near(&h, RM_C, 1), rm_host(&rm, RM_C));
+	cr_assert_eq(memmap_near(&h, RM_C + 5, RM_DATA_SIZE - 5),
+		     rm_host(&rm, RM_C + 5));
+	cr_assert_null(memmap_near(&h, RM_C + 5, RM_DATA_SIZE - 4));
+	cr_assert_null(memmap_near(&h, RM_C + 5, UINT64_MAX));
+	cr_assert_null(memmap_near(&h, RM_C + RM_DATA_SIZE, 1));
+	cr_assert_null(memmap_near(&h, RM_C - 1, 1));
+	cr_assert_null(memmap_near(&h, UINT64_MAX, 1));
+	cr_assert_eq(memmap_iov(rm.map, &h, RM_A, 1, iov, 1), 1);
+	cr_assert_null(memmap_near(&h, RM_C, 1));
 }
 
 Test(memmap, refuses_a_range_with_any_byte_outside)
@@ -128,10 +149,10 @@ Test(memmap, refuses_a_range_with_any_byte_outside)
 	struct iovec iov[8];
 
 	for (unsigned i = 0; i < ARRAY_SIZE(ranges); i++)
-		cr_assert_eq(memmap_iov(rm.map, ranges[i].gpa, ranges[i].len,
-					iov, 8),
+		cr_assert_eq(memmap_iov(rm.map, NULL, ranges[i].gpa,
+					ranges[i].len, iov, 8),
 			     -EFAULT, "range %u", i);
-	cr_assert_eq(memmap_iov(rm.map, 0, 0, iov, 8), 0);
+	cr_assert_eq(memmap_iov(rm.map, NULL, 0, 0, iov, 8), 0);
 }
 
 Test(memmap, wants_vmm_ranges_whole_in_one_region)
@@ -232,7 +253,7 @@ Test(memmap, maps_from_an_offset_that_is_not_aligned)
 	cr_assert_eq(pwrite(fd, "first", 5, 1234), 5);
 	cr_assert_eq(pwrite(fd, "z", 1, 1234 + 2 * PAGE - 1), 1);
 	cr_assert_eq(memmap_add(&m, rm.map, &r, fd, MAPPING_SHMEM), 0);
-	cr_assert_eq(memmap_iov(m, 0, 2 * PAGE, &iov, 1), 1);
+	cr_assert_eq(memmap_iov(m, NULL, 0, 2 * PAGE, &iov, 1), 1);
 	memcpy(buf, iov.iov_base, 5);
 	cr_assert_str_eq(buf, "first");
 	cr_assert_eq(((char *)iov.iov_base)[2 * PAGE - 1], 'z');
