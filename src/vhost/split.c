@@ -326,10 +326,13 @@ bool split_arm(struct ring *r)
 void split_disarm(struct ring *r)
 {
 	/*
-	 * With event indices the old wish does it: the driver passed it, and
-	 * kicks only when it passes it again, a wrap later.
+	 * With event indices the wish is for one that the driver has passed: it
+	 * kicks when it passes that again, a wrap later.
 	 */
-	if (!r->event_idx)
+	if (r->event_idx)
+		ring_store(avail_event(r), r->split.last_avail - 1,
+			   memory_order_relaxed);
+	else
 		ring_store(&r->split.used->flags, VRING_USED_F_NO_NOTIFY,
 			   memory_order_relaxed);
 }
