@@ -208,6 +208,13 @@ static int take_some(struct queue *q, struct iovec **spare)
 	return got;
 }
 
+/* There was work, or there soon is: look at the ring while awake. */
+static void heat(struct queue *q)
+{
+	if (!worker_poll(q->worker, &q->poller))
+		ring_disarm(&q->ring);
+}
+
 static void run_ready(struct turn_item *item)
 {
 	struct queue *q = container_of(item, struct queue, ready);
@@ -226,8 +233,7 @@ static void run_ready(struct turn_item *item)
 		worker_iov_wait(q->worker, item);
 		return;
 	}
-	if (!worker_poll(q->worker, &q->poller))
-		ring_disarm(&q->ring);
+	heat(q);
 
 	got = take_some(q, &spare);
 	if (spare)
@@ -408,6 +414,9 @@ static void run_end(struct turn_item *item)
 {
 	struct queue *q = container_of(item, struct queue, end);
 
+	/* Who is answered may ask for more, and need not kick. */
+	if (!q->is_draining && can_take(q))
+		heat(q);
 	if (!q->is_lost && ring_publish(&q->ring))
 		notify_call(&q->notify);
 	worker_note_answer(q->worker);

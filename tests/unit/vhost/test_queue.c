@@ -509,6 +509,7 @@ QUEUE_TEST(looks_once_when_the_kick_changes)
 					.fd = eventfd(0, EFD_NONBLOCK) };
 	change_queue(g0);
 	wait_used(g0, 1);
+	wait_until_cold(g0);
 	/* the old one means nothing any more */
 	offer(g0, 1);
 	settle();
@@ -562,6 +563,50 @@ QUEUE_TEST(needs_few_kicks_while_the_worker_is_awake)
 	for (unsigned i = 0; i < 1000; i++)
 		ask_at_once(i);
 	cr_assert_leq(counters_read(&g0->counters.kicks), 500);
+}
+
+static struct turn_item after_end;
+static bool wanted_kick;
+
+static void note_wish(struct turn_item *item)
+{
+	(void)item;
+	wanted_kick = wants_kick(g0);
+}
+
+/* In the turn in which they are published, and behind that. */
+static void answer_and_note_wish(struct guest *g)
+{
+	answer_all(g);
+	worker_add(queue_worker(g->q), TURN_END, &after_end);
+}
+
+/* The worker slept while the device was busy. */
+static void answer_by_a_slow_device(bool event_idx)
+{
+	turn_item_init(&after_end, note_wish);
+	g0->hold = true;
+	g0->setup.event_idx = event_idx;
+	start(g0);
+	for (unsigned i = 0; i < 5; i++) {
+		offer(g0, i);
+		wait_held(g0, 1);
+		wait_until_cold(g0);
+		wanted_kick = true;
+		run_on(lend_to, answer_and_note_wish, g0);
+		settle();
+		cr_expect_not(wanted_kick, "answer %u", i);
+	}
+}
+
+QUEUE_TEST(looks_at_the_ring_of_a_guest_that_was_answered)
+{
+	answer_by_a_slow_device(false);
+}
+
+QUEUE_TEST(looks_at_the_ring_of_a_guest_that_was_answered_by_event)
+{
+	answer_by_a_slow_device(true);
 }
 
 QUEUE_TEST(wants_kicks_when_it_was_idle_and_the_worker_is_awake)
