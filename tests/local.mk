@@ -325,6 +325,7 @@ e2e_tests = \
 	tests/e2e/test-memory-that-was-lost.sh \
 	tests/e2e/test-metrics.sh \
 	tests/e2e/test-no-descriptors-left.sh \
+	tests/e2e/test-poll-changes-live.sh \
 	tests/e2e/test-reconnects-under-load.sh \
 	tests/e2e/test-reload-changes-targets.sh \
 	tests/e2e/test-reload-returns-memory.sh \

@@ -76,6 +76,12 @@ static inline void counters_add(uint64_t *counter, uint64_t n)
 	__atomic_store_n(counter, old + n, __ATOMIC_RELAXED);
 }
 
+/* Sets a gauge; as above. */
+static inline void counters_set(uint64_t *gauge, uint64_t n)
+{
+	__atomic_store_n(gauge, n, __ATOMIC_RELAXED);
+}
+
 /* Any thread: the value lies a moment back, but it is never torn. */
 static inline uint64_t counters_read(const uint64_t *counter)
 {

@@ -242,6 +242,18 @@ static void say_vringd_worker_queues(struct out *o,
 	end_sample(o, w->queues);
 }
 
+static void say_vringd_worker_sleeps_total(struct out *o,
+					   const struct metrics_worker *w)
+{
+	end_sample(o, w->sleeps);
+}
+
+static void say_vringd_worker_poll_seconds_total(struct out *o,
+						 const struct metrics_worker *w)
+{
+	end_sample_us(o, w->polled_us);
+}
+
 static void say_vringd_target_info(struct out *o,
 				   const struct metrics_target *t)
 {

@@ -26,6 +26,8 @@ struct metrics_worker {
 	int cpu;		/* -1: not pinned */
 	const char *ring;
 	unsigned queues;
+	uint64_t sleeps;
+	uint64_t polled_us;
 };
 
 struct metrics_facts {

@@ -534,6 +534,7 @@ void reload_stop(struct reload *r)
 void reload_facts(const struct reload *r, struct reload_facts *f)
 {
 	f->path = r->p.path;
+	f->config = r->config;
 	f->from_last_good = r->from_last_good;
 	f->successful = r->is_successful;
 	f->success_time = r->success_time;

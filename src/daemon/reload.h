@@ -69,6 +69,7 @@ void reload_request(struct reload *r, bool dry_run,
 /* What came of it so far. */
 struct reload_facts {
 	const char *path;
+	const struct config *config; /* in force, until the next reload */
 	bool from_last_good;	/* what runs is not what the file says */
 	bool successful;	/* the last one was: its status was not 1 */
 	time_t success_time;	/* of the last one that was, CLOCK_REALTIME */

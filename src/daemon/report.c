@@ -93,6 +93,17 @@ static struct uring_facts ring_of(const struct worker *w)
 	return f;
 }
 
+static void add_waits(struct json_object *o, const struct worker *w)
+{
+	struct worker_waits waits;
+
+	worker_waits(w, &waits);
+	member_u64(o, "sleeps", waits.sleeps);
+	member_u64(o, "polled_us", waits.awake_ns / 1000);
+	member_u64(o, "poll_guest_us", waits.guest_ns / 1000);
+	member_u64(o, "poll_storage_us", waits.storage_ns / 1000);
+}
+
 static struct json_object *workers_of(const struct survey *s)
 {
 	const struct report_source *r = source(s);
@@ -108,9 +119,24 @@ static struct json_object *workers_of(const struct survey *s)
 		member_str(o, "ring", engine_ring(&ring));
 		member_add(o, "sqpoll", engine_sqpoll(&ring));
 		member_u64(o, "queues", nr_lent_to(s, i));
+		add_waits(o, r->workers[i]);
 		json_object_array_add(a, o);
 	}
 	return a;
+}
+
+/* As it stands in the file. */
+static void add_poll(struct json_object *o, const struct config *c)
+{
+	char text[32] = "";
+	FILE *f = fmemopen(text, sizeof(text), "w");
+
+	if (f) {
+		value_print(&config_keys[CONFIG_KEY_TOP_poll_us].rule,
+			    &c->poll_us, f);
+		fclose(f);
+	}
+	member_str(o, "poll", text);
 }
 
 static const char *kernel(void)
@@ -149,6 +175,7 @@ static struct json_object *make_status(const struct survey *s)
 	member_add(o, "engine", engine_make(&ring));
 	member_add(o, "workers", workers_of(s));
 	reload_facts(source(s)->reload, &reload);
+	add_poll(o, reload.config);
 	member_str(o, "configuration", reload.path);
 	member_bool(o, "reloaded", reload.successful);
 	member_bool(o, "last_good", reload.from_last_good);
@@ -201,12 +228,16 @@ static void fill_workers(struct metrics_worker *m, const struct survey *s)
 
 	for (unsigned i = 0; i < r->nr_workers; i++) {
 		const struct uring_facts ring = ring_of(r->workers[i]);
+		struct worker_waits waits;
 
+		worker_waits(r->workers[i], &waits);
 		m[i] = (struct metrics_worker){
 			.id = i,
 			.cpu = worker_cpu(r->workers[i]),
 			.ring = engine_ring(&ring),
 			.queues = nr_lent_to(s, i),
+			.sleeps = waits.sleeps,
+			.polled_us = waits.awake_ns / 1000,
 		};
 	}
 }

@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/counters.h"
 #include "base/crash.h"
 #include "base/log.h"
 #include "run/budget.h"
@@ -88,7 +89,13 @@ struct worker {
 	struct budget waits[WAIT_NR_KINDS];
 	enum wait_kind wait;	/* for what, in this wait or the last */
 	uint64_t idle_ns;	/* since when nothing is to do, or 0 */
+	bool has_slept;		/* in this wait */
 	bool has_answered;	/* in this turn or the last */
+
+	/* counted for any thread */
+	uint64_t sleeps;
+	uint64_t awake_ns;
+	uint64_t budgets_ns[WAIT_NR_KINDS]; /* those of @waits */
 
 	/* fetched from the epoll descriptor and not yet fired */
 	struct epoll_event batch[WAKE_BATCH];
@@ -126,6 +133,7 @@ static void set_budgets(struct worker *w, uint64_t poll_us)
 			budget_init(&w->waits[i], sleep_prices_ns[i]);
 		else
 			budget_fix(&w->waits[i], poll_us * 1000);
+		counters_set(&w->budgets_ns[i], budget_ns(&w->waits[i]));
 	}
 }
 
@@ -401,15 +409,34 @@ static void begin_wait(struct worker *w)
 	if (w->idle_ns)
 		return;
 	w->idle_ns = w->clock.now_ns;
+	w->has_slept = false;
 	w->wait = w->has_answered || !has_storage_at_work(w) ? WAIT_GUEST
 							     : WAIT_STORAGE;
 }
 
+/* The part of a wait that is over when we fall asleep. */
+static void end_being_awake(struct worker *w)
+{
+	if (!w->has_slept)
+		counters_add(&w->awake_ns, w->clock.now_ns - w->idle_ns);
+}
+
+static void note_sleep(struct worker *w)
+{
+	end_being_awake(w);
+	w->has_slept = true;
+	counters_add(&w->sleeps, 1);
+}
+
 static void end_wait(struct worker *w)
 {
+	struct budget *b = &w->waits[w->wait];
+
 	if (!w->idle_ns)
 		return;
-	budget_note(&w->waits[w->wait], w->clock.now_ns - w->idle_ns);
+	end_being_awake(w);
+	budget_note(b, w->clock.now_ns - w->idle_ns);
+	counters_set(&w->budgets_ns[w->wait], budget_ns(b));
 	w->idle_ns = 0;
 }
 
@@ -489,6 +516,7 @@ static void run_turns(struct worker *w)
 			cool_pollers(w, WORKER_COOL_NS);
 			ev_run(w->loop, EVRUN_NOWAIT);
 		} else if (arm_all(w)) {
+			note_sleep(w);
 			alarms_arm(&w->alarms);
 			ev_run(w->loop, EVRUN_ONCE);
 		} else {
@@ -636,6 +664,16 @@ int worker_set_poll(struct worker *w, uint64_t poll_us)
 	ch->poll_us = poll_us;
 	worker_post(w, &ch->mail);
 	return 0;
+}
+
+void worker_waits(const struct worker *w, struct worker_waits *out)
+{
+	*out = (struct worker_waits){
+		.sleeps = counters_read(&w->sleeps),
+		.awake_ns = counters_read(&w->awake_ns),
+		.guest_ns = counters_read(&w->budgets_ns[WAIT_GUEST]),
+		.storage_ns = counters_read(&w->budgets_ns[WAIT_STORAGE]),
+	};
 }
 
 void worker_post(struct worker *w, struct mail *m)

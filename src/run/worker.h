@@ -162,6 +162,17 @@ int worker_cpu(const struct worker *w);
 #define WORKER_POLL_AUTO UINT64_MAX
 int worker_set_poll(struct worker *w, uint64_t poll_us);
 
+/* How a worker has waited so far, and how long it waits awake at the moment. */
+struct worker_waits {
+	uint64_t sleeps;
+	uint64_t awake_ns;   /* spent looking for work */
+	uint64_t guest_ns;   /* the budget for a guest that was answered */
+	uint64_t storage_ns; /* that for storage at work */
+};
+
+/* Any thread. */
+void worker_waits(const struct worker *w, struct worker_waits *out);
+
 /* What the ring is that backends use.  Any thread. */
 void worker_ring_facts(const struct worker *w, struct uring_facts *f);
 

@@ -12,7 +12,7 @@
 static struct metrics_target targets[2];
 static struct metrics_worker workers[2] = {
 	{.id = 0, .cpu = -1, .ring = "direct", .queues = 3},
-	{.id = 1, .cpu = 7, .ring = "sqpoll"},
+	{.id = 1, .cpu = 7, .ring = "sqpoll", .sleeps = 5, .polled_us = 12},
 };
 static struct metrics_facts facts = {
 	.version = "0.1",
@@ -75,6 +75,8 @@ Test(metrics, tells_of_the_daemon)
 	expect("vringd_worker_info{worker=\"0\",ring=\"direct\"} 1");
 	expect("vringd_worker_info{worker=\"1\",cpu=\"7\",ring=\"sqpoll\"} 1");
 	expect("vringd_worker_queues{worker=\"0\"} 3");
+	expect("vringd_worker_sleeps_total{worker=\"1\"} 5");
+	expect("vringd_worker_poll_seconds_total{worker=\"1\"} 0.000012");
 	expect("vringd_process_cpu_seconds_total 1.000001");
 	expect("vringd_process_open_fds 12");
 	expect("vringd_process_start_time_seconds 1.50");

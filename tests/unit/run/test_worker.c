@@ -664,6 +664,52 @@ Test(worker, finds_work_without_a_wake_while_it_is_awake, .init = start_awake)
 	cr_assert_eq(load(&rings[1].nr_runs), 0);
 }
 
+static void run_nothing(void)
+{
+}
+
+static uint64_t sleeps_of_ten_waits(void)
+{
+	struct worker_waits before, after;
+
+	/* What was posted before has its effect on the next wait. */
+	on_worker(run_nothing);
+	usleep(20000);
+	worker_waits(w, &before);
+	for (unsigned i = 0; i < 10; i++) {
+		on_worker(run_nothing);
+		usleep(2000);
+	}
+	worker_waits(w, &after);
+	return after.sleeps - before.sleeps;
+}
+
+Test(worker, changes_how_long_it_waits_awake_while_it_runs)
+{
+	struct worker_waits waits;
+
+	cr_assert_geq(sleeps_of_ten_waits(), 5);
+	cr_assert_eq(worker_set_poll(w, 3600ULL * 1000000), 0);
+	cr_assert_eq(sleeps_of_ten_waits(), 0);
+	worker_waits(w, &waits);
+	cr_assert_eq(waits.guest_ns, 3600ULL * 1000000000);
+	cr_assert_eq(waits.storage_ns, waits.guest_ns);
+	cr_assert_gt(waits.awake_ns, 10000000);
+	cr_assert_eq(worker_set_poll(w, 0), 0);
+	cr_assert_geq(sleeps_of_ten_waits(), 5);
+	worker_waits(w, &waits);
+	cr_assert_eq(waits.guest_ns, 0);
+}
+
+/* Mail that nobody takes is freed with the worker. */
+Test(worker, may_be_told_how_to_wait_before_it_runs, .init = start_nothing)
+{
+	struct worker_params p = {.cpu = -1, .io_workers = 4};
+
+	cr_assert_eq(worker_new(&w, &p), 0);
+	cr_assert_eq(worker_set_poll(w, 5), 0);
+}
+
 Test(worker, looks_once_more_when_it_has_armed)
 {
 	rings[1].is_late = true;
