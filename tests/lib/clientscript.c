@@ -281,16 +281,35 @@ static int post(struct client *c, unsigned ring)
 	return ret < 0 ? ret : 0;
 }
 
+static int check_posted(const struct client *c, unsigned ring,
+			const struct guestring_used *used)
+{
+	if (used->token != c->posted[ring] || used->len != 513)
+		return -EPROTO;
+	return *c->posted[ring]->status;
+}
+
 static int reap(struct client *c, unsigned ring)
 {
 	struct guestring_used used;
 	int ret = frontend_wait(&c->q[ring], &used, c->f.timeout_ms);
 
-	if (ret)
-		return ret;
-	if (used.token != c->posted[ring] || used.len != 513)
-		return -EPROTO;
-	return *c->posted[ring]->status;
+	return ret ? ret : check_posted(c, ring, &used);
+}
+
+/* Looks every millisecond. */
+static int find(struct client *c, unsigned ring)
+{
+	struct guestring_used used;
+
+	for (int ms = 0; ms < c->f.timeout_ms; ms++) {
+		int ret = guestring_pop(&c->q[ring].ring, &used);
+
+		if (ret)
+			return ret < 0 ? ret : check_posted(c, ring, &used);
+		usleep(1000);
+	}
+	return -ETIMEDOUT;
 }
 
 static int expect_quiet(struct client *c, unsigned ring)
@@ -382,6 +401,8 @@ static int play_step(struct client *c, const struct client_step *s)
 		return post(c, s->ring);
 	case CLIENT_REAP:
 		return reap(c, s->ring);
+	case CLIENT_FIND:
+		return find(c, s->ring);
 	case CLIENT_QUIET:
 		return expect_quiet(c, s->ring);
 	case CLIENT_IO:

@@ -47,6 +47,7 @@ enum client_op {
 	CLIENT_KICK,	   /* ring, for no reason */
 	CLIENT_POST,	   /* ring: a read request, not waited for */
 	CLIENT_REAP,	   /* ring: the read request is done */
+	CLIENT_FIND,	   /* ring: so it is, and nobody calls */
 	CLIENT_QUIET,	   /* ring: the read request is not done */
 	CLIENT_IO,	   /* ring: verified */
 };
@@ -99,6 +100,7 @@ struct client_step {
 #define SPURIOUS_KICK(q) STEP(KICK, .ring = (q))
 #define POST(q)		 STEP(POST, .ring = (q))
 #define REAP(q)		 STEP(REAP, .ring = (q))
+#define FIND(q)		 STEP(FIND, .ring = (q))
 #define QUIET(q)	 STEP(QUIET, .ring = (q))
 #define IO(q)		 STEP(IO, .ring = (q))
 #define END		 STEP(END, .ring = 0)
