@@ -190,6 +190,8 @@ libvringd_a_SOURCES = \
 	src/vhost/call.h \
 	src/vhost/chain.c \
 	src/vhost/chain.h \
+	src/vhost/fixed.c \
+	src/vhost/fixed.h \
 	src/vhost/gate.c \
 	src/vhost/gate.h \
 	src/vhost/guard.c \

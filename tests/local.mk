@@ -151,6 +151,7 @@ unit_tests_SOURCES = \
 	tests/unit/run/test_uring.c \
 	tests/unit/run/test_worker.c \
 	tests/unit/vhost/test_backchannel.c \
+	tests/unit/vhost/test_fixed.c \
 	tests/unit/vhost/test_gate.c \
 	tests/unit/vhost/test_guard.c \
 	tests/unit/vhost/test_handlers.c \

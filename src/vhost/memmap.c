@@ -364,3 +364,8 @@ void memmap_region_range(const struct memmap *m, unsigned i,
 {
 	*range = m->by_gpa[i].region->range;
 }
+
+struct iovec memmap_region_memory(const struct memmap *m, unsigned i)
+{
+	return (struct iovec){m->by_gpa[i].host, m->by_gpa[i].size};
+}

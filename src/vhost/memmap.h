@@ -30,6 +30,7 @@
  */
 #define MEMMAP_MAX_REGIONS 512
 
+struct fixed_map;
 struct memmap;
 struct memmap_region;
 
@@ -83,6 +84,7 @@ struct memmap_use {
 	struct mail mail;
 	struct memmap *map;
 	unsigned in_flight;
+	struct fixed_map *fixed;	/* see fixed.h; NULL: nothing is */
 };
 
 /*
@@ -110,6 +112,9 @@ void memmap_region_facts(const struct memmap *m, unsigned i,
 			 struct memmap_region_facts *f);
 void memmap_region_range(const struct memmap *m, unsigned i,
 			 struct memmap_range *range);
+
+/* Where region @i is here.  Any thread that holds the memmap. */
+struct iovec memmap_region_memory(const struct memmap *m, unsigned i);
 
 /*
  * Where the last lookup ended: the next one mostly wants the same region.  Good

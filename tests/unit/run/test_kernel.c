@@ -2,10 +2,12 @@
 /* What run/ takes for granted of the kernel, with system calls alone. */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <liburing.h>
 #include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -220,4 +222,36 @@ Test(kernel, reports_each_kick_at_an_edge_without_a_read)
 	}
 	close(fd);
 	close(epfd);
+}
+
+/*
+ * Why guest memory is not fixed unless somebody asks for it: pages that the
+ * guest gives back, and gets others for, are not the ones that the ring has.
+ */
+Test(kernel, goes_on_with_pages_of_a_fixed_buffer_that_were_replaced)
+{
+	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	int fd = memfd_create("guest", MFD_CLOEXEC);
+	struct io_uring_cqe *cqe;
+
+	make_ring(DIRECT);
+	cr_assert_eq(ftruncate(fd, (off_t)page), 0);
+
+	char *mem = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	struct iovec iov = {mem, page};
+
+	cr_assert_eq(io_uring_register_buffers(&ring, &iov, 1), 0);
+	cr_assert_eq(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			       0, (off_t)page), 0);
+	mem[0] = 'a';
+	io_uring_prep_read_fixed(io_uring_get_sqe(&ring), pipe_fds[0], mem, 1,
+				 0, 0);
+	cr_assert_eq(write(pipe_fds[1], "b", 1), 1);
+	cr_assert_eq(io_uring_submit_and_wait(&ring, 1), 1);
+	cr_assert_eq(io_uring_wait_cqe(&ring, &cqe), 0);
+	cr_assert_eq(cqe->res, 1);
+	cr_assert_eq(mem[0], 'a', "no corruption: the kernel has changed");
+	io_uring_cqe_seen(&ring, cqe);
+	munmap(mem, page);
+	close(fd);
 }
