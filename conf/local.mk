@@ -6,6 +6,7 @@ dist_examples_DATA = \
 	conf/examples/block-device.yaml \
 	conf/examples/demo.yaml \
 	conf/examples/file.yaml \
+	conf/examples/fixed-buffers.yaml \
 	conf/examples/libvirt.yaml \
 	conf/examples/limits.yaml \
 	conf/examples/memory.yaml \

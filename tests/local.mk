@@ -308,6 +308,7 @@ e2e_tests = \
 	tests/e2e/test-dead-storage.sh \
 	tests/e2e/test-delay.sh \
 	tests/e2e/test-failed-target-is-retried.sh \
+	tests/e2e/test-fixed-buffers.sh \
 	tests/e2e/test-hung-storage.sh \
 	tests/e2e/test-idle-workers-sleep.sh \
 	tests/e2e/test-kill-torture.sh \

@@ -88,10 +88,10 @@ static void prepare_rw(struct file_port *fp, struct io *io, int buffer,
 static void queue_rw(struct file_port *fp, struct io *io)
 {
 	if (likely(io->nr_iov == 1))
-		prepare_rw(fp, io, -1, false, io->iov->iov_base,
+		prepare_rw(fp, io, io->buffer, false, io->iov->iov_base,
 			   MIN(io->iov->iov_len, MAX_TRANSFER));
 	else
-		prepare_rw(fp, io, -1, true, io->iov,
+		prepare_rw(fp, io, io->buffer, true, io->iov,
 			   MIN(io->nr_iov, (unsigned)IOV_MAX));
 }
 

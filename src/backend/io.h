@@ -37,6 +37,7 @@ struct io {
 	uint64_t length;	/* bytes; of the iovecs for read and write */
 	struct iovec *iov;	/* the backend may change them */
 	unsigned nr_iov;
+	int buffer;		/* place of a fixed one that has all, or -1 */
 	/*
 	 * Called once, on the worker's thread, never inside port_submit():
 	 * @res is 0, or -errno when any part failed.  A short transfer is

@@ -340,6 +340,21 @@ static void check_name(const struct check *ck, unsigned i)
 			 "vringd is what the daemon calls itself in its log");
 }
 
+/* Of no use, or for files whose pages the kernel will not pin. */
+static void check_fixed(const struct check *ck, unsigned i)
+{
+	const struct config_target *t = &ck->config->targets[i];
+
+	if (!t->fixed_buffers)
+		return;
+	if (t->backend.kind != CONFIG_KIND_FILE)
+		complain(ck, false, i, CONFIG_KEY_TARGET_fixed_buffers,
+			 "only for a backend of kind file");
+	if (t->memory_files == CONFIG_MEMORY_FILES_ANY)
+		complain(ck, false, i, CONFIG_KEY_TARGET_fixed_buffers,
+			 "not with memory-files: any");
+}
+
 static void check_target(const struct check *ck, unsigned i)
 {
 	const struct config_target *t = &ck->config->targets[i];
@@ -347,6 +362,7 @@ static void check_target(const struct check *ck, unsigned i)
 	check_required(ck, i);
 	check_name(ck, i);
 	check_backend(ck, i);
+	check_fixed(ck, i);
 	check_cpus(ck, i);
 	check_mode(ck, i);
 	check_limits(ck, i);

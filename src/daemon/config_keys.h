@@ -81,6 +81,7 @@ struct config_target {
 	struct value_cpus cpus; /* none: any worker */
 	struct config_limits limits;
 	enum config_memory_files memory_files;
+	bool fixed_buffers;
 	bool packed;
 };
 

@@ -44,6 +44,7 @@ struct loan {
 
 	/* whoever has the mail */
 	struct mail mail;
+	struct turn_item detach;
 	int result;
 	struct device_queue dq;
 };
@@ -60,6 +61,7 @@ struct loans {
 	struct loans_params p;
 	struct worker *home;
 	struct loan *loans;		/* p.nr_queues of them */
+	struct fixed *fixed;		/* one for each worker, or NULL */
 
 	/* the home's */
 	enum claim_state claim;
@@ -108,12 +110,30 @@ static void deliver_attach(struct mail *m)
 	reply_home(n);
 }
 
+static void run_detach(struct turn_item *item)
+{
+	struct loan *n = container_of(item, struct loan, detach);
+
+	backend_detach(n->dq.port);
+	reply_home(n);
+}
+
+/* What its worker has pinned, or NULL where it does not. */
+static struct fixed *fixed_of(const struct loan *n)
+{
+	const struct loans *l = n->all;
+
+	return l->fixed ? &l->fixed[n->index % l->p.nr_workers] : NULL;
+}
+
 static void deliver_detach(struct mail *m)
 {
 	struct loan *n = container_of(m, struct loan, mail);
 
-	backend_detach(n->dq.port);
-	reply_home(n);
+	if (fixed_of(n))
+		fixed_wait(fixed_of(n), &n->detach);
+	else
+		run_detach(&n->detach);
 }
 
 static void send_loan(struct loan *n, enum loan_state state,
@@ -134,11 +154,13 @@ static void lend(struct loan *n)
 		.room = l->p.device->ops->room,
 		.counters = &n->counters,
 		.gate = &first->gate,
+		.fixed = fixed_of(n),
 	};
 
 	n->dq.device = l->p.device;
 	n->dq.counters = &n->counters;
 	n->dq.load = &first->load;
+	n->dq.has_fixed = fixed_of(n);
 	n->lent = true;
 	l->p.lend(l->p.ctx, n->index, n->worker, &user);
 }
@@ -334,6 +356,13 @@ void loans_counters(const struct loans *l, struct counters *sum)
 
 /* Life */
 
+static void free_loans(struct loans *l)
+{
+	free(l->loans);
+	free(l->fixed);
+	free(l);
+}
+
 static struct loan *new_loans(struct loans *l)
 {
 	size_t size = l->p.nr_queues * sizeof(struct loan);
@@ -347,8 +376,18 @@ static struct loan *new_loans(struct loans *l)
 		n[i].index = i;
 		n[i].worker = l->p.workers[i % l->p.nr_workers];
 		gate_init(&n[i].gate, l->p.limits, n[i].worker);
+		turn_item_init(&n[i].detach, run_detach);
 	}
 	return n;
+}
+
+static struct fixed *new_fixed(const struct loans *l)
+{
+	struct fixed *f = calloc(l->p.nr_workers, sizeof(*f));
+
+	for (unsigned i = 0; f && i < l->p.nr_workers; i++)
+		fixed_init(&f[i], l->p.workers[i], l->p.tag);
+	return f;
 }
 
 int loans_new(struct loans **out, const struct loans_params *p)
@@ -360,8 +399,10 @@ int loans_new(struct loans **out, const struct loans_params *p)
 	l->p = *p;
 	l->home = p->workers[0];
 	l->loans = new_loans(l);
-	if (!l->loans) {
-		free(l);
+	if (p->fixed)
+		l->fixed = new_fixed(l);
+	if (!l->loans || (p->fixed && !l->fixed)) {
+		free_loans(l);
 		return -ENOMEM;
 	}
 	/* The array of workers was the caller's. */
@@ -377,6 +418,5 @@ void loans_free(struct loans *l)
 	if (!l)
 		return;
 	assert(loans_are_idle(l));
-	free(l->loans);
-	free(l);
+	free_loans(l);
 }

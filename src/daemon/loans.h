@@ -37,6 +37,7 @@ struct loans_params {
 	unsigned nr_workers;		/* the first one is the home */
 	struct device *device;		/* whose queues they are */
 	struct limits *limits;		/* of all queues; they outlive us */
+	bool fixed;			/* have guest memory in fixed buffers */
 
 	/* All is had for queue @index: lend it to @w. */
 	void (*lend)(void *ctx, unsigned index, struct worker *w,

@@ -617,6 +617,7 @@ int server_new(struct server **out, const struct server_params *p)
 		.nr_workers = p->nr_workers,
 		.device = p->device,
 		.limits = p->limits,
+		.fixed = p->fixed,
 		.lend = lend_queue,
 		.idle = loans_idle,
 		.ctx = s,

@@ -65,6 +65,7 @@ struct server_params {
 	unsigned max_queue_size;
 	bool packed;
 	enum mapping_files memory_files;
+	bool fixed;		/* have guest memory in fixed buffers */
 	struct mailbox *control;
 
 	/* on the control thread */

@@ -114,6 +114,41 @@ static struct json_object *region_of(const struct memmap_region_facts *r)
 	return o;
 }
 
+static struct json_object *fixed_of(const struct queue_facts *f)
+{
+	struct json_object *o = json_object_new_object();
+
+	member_u64(o, "worker", f->worker);
+	member_u64(o, "bytes", f->fixed_bytes);
+	member_text(o, "reason", f->fixed_why);
+	return o;
+}
+
+/* Did a queue before @i tell of the same worker? */
+static bool is_told(const struct served *f, unsigned i)
+{
+	for (unsigned n = 0; n < i; n++)
+		if (f->queues[n].facts.has_fixed &&
+		    f->queues[n].facts.worker == f->queues[i].facts.worker)
+			return true;
+	return false;
+}
+
+/* What each worker has of it in fixed buffers, or NULL where none is to be. */
+static struct json_object *all_fixed_of(const struct served *f)
+{
+	struct json_object *a = NULL;
+
+	for (unsigned i = 0; i < f->nr_queues; i++) {
+		if (!f->queues[i].facts.has_fixed || is_told(f, i))
+			continue;
+		if (!a)
+			a = json_object_new_array();
+		json_object_array_add(a, fixed_of(&f->queues[i].facts));
+	}
+	return a;
+}
+
 static struct json_object *memory_of(const struct served *f)
 {
 	struct json_object *o = json_object_new_object();
@@ -123,6 +158,7 @@ static struct json_object *memory_of(const struct served *f)
 	for (unsigned i = 0; i < f->nr_regions; i++)
 		json_object_array_add(regions, region_of(&f->regions[i]));
 	member_add(o, "regions", regions);
+	member_add(o, "fixed", all_fixed_of(f));
 	return o;
 }
 

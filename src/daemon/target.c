@@ -360,6 +360,7 @@ static int make_server(struct target *t, const struct config_target *c)
 		.memory_files = c->memory_files == CONFIG_MEMORY_FILES_ANY
 					? MAPPING_ANY
 					: MAPPING_SHMEM,
+		.fixed = c->fixed_buffers,
 		.control = t->p.control,
 		.answered = server_answered,
 		.news = server_news,

@@ -2,6 +2,7 @@
 /* What the guest sees: the vtable of device models. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -87,6 +88,7 @@ struct device_queue {
 	struct port *port;
 	struct counters *counters;
 	struct device_load *load;
+	bool has_fixed;		/* ask queue_buffer() for reads and writes */
 };
 
 /*

@@ -255,6 +255,8 @@ static void transfer(struct vblk_request *r, enum io_op op, struct iovec *iov,
 	r->io.length = length;
 	r->io.iov = iov;
 	r->io.nr_iov = nr_iov;
+	r->io.buffer =
+		r->dq->has_fixed ? queue_buffer(r->queue, iov, nr_iov) : -1;
 	r->io.done = io_done;
 	if (v->device.backend->info.copies)
 		queue_copied(r->queue, length);

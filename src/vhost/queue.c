@@ -62,8 +62,28 @@ struct queue {
 /* The queue goes on without @use; the last request of it sends it home. */
 static void retire_use(struct queue *q, struct memmap_use *use)
 {
-	if (use != q->use && !use->in_flight)
+	if (use == q->use || use->in_flight)
+		return;
+	if (q->user.fixed)
+		fixed_end(q->user.fixed, use);
+	else
 		memmap_use_end(use);
+}
+
+static void take_use(struct queue *q, struct memmap_use *use)
+{
+	q->use = use;
+	if (q->user.fixed)
+		fixed_begin(q->user.fixed, use);
+}
+
+int queue_buffer(struct queue *q, const struct iovec *iov, unsigned nr)
+{
+	int place = fixed_find(q->use, iov, nr);
+
+	if (place >= 0)
+		counters_add(&q->user.counters->fixed, 1);
+	return place;
 }
 
 /* ---- broken queues ---- */
@@ -461,6 +481,7 @@ static void deliver_start(struct mail *m)
 	struct queue *q = container_of(m, struct queue, start_mail);
 
 	counters_add(&q->user.counters->run_again, q->ring.inflight.nr_found);
+	take_use(q, q->use);
 	watch_kick(q, q->notify.kick.fd);
 	/* The kick may have come before there was somebody to see it. */
 	look(q);
@@ -607,7 +628,7 @@ static void change_map(struct queue *q, struct memmap_use *use)
 {
 	struct memmap_use *old = q->use;
 
-	q->use = use;
+	take_use(q, use);
 	q->ring.map = use->map;
 	q->is_lost = ring_locate(&q->ring, &q->addr);
 	if (q->is_lost)
@@ -758,6 +779,11 @@ void queue_facts(const struct queue *q, struct queue_facts *f)
 	f->in_flight = q->in_flight + q->ring.inflight.nr_found -
 		       q->ring.inflight.next_found;
 	f->throttled = gate_is_waiting(&q->waiter);
+	f->has_fixed = q->user.fixed;
+	if (q->user.fixed) {
+		f->fixed_bytes = q->user.fixed->bytes;
+		memcpy(f->fixed_why, q->user.fixed->why, sizeof(f->fixed_why));
+	}
 	f->broken = q->is_broken;
 	memcpy(f->why, q->why, sizeof(f->why));
 }

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "run/worker.h"
+#include "vhost/fixed.h"
 #include "vhost/gate.h"
 #include "vhost/ring.h"
 
@@ -60,6 +61,7 @@ struct queue_user {
 	size_t room;
 	struct counters *counters;	/* written by the worker alone */
 	struct gate *gate;		/* the worker's; NULL: no limits */
+	struct fixed *fixed;		/* the same; NULL: nothing is */
 };
 
 /*
@@ -155,6 +157,9 @@ struct queue_facts {
 	unsigned worker;	/* id */
 	unsigned in_flight;	/* also of a predecessor, to be run again */
 	bool throttled;		/* waits for the limits */
+	bool has_fixed;		/* memory is to be fixed on its worker */
+	uint64_t fixed_bytes;	/* which is, so far */
+	char fixed_why[128];	/* there will be no more, or "" */
 	bool broken;
 	char why[96];
 };
@@ -197,3 +202,10 @@ void queue_copied(struct queue *q, uint64_t bytes);
  */
 bool queue_admit(struct queue *q, struct chain *c, enum limits_kind kind,
 		 uint64_t bytes);
+
+/*
+ * Inside request(): the place of the fixed buffer in which all @nr iovecs lie,
+ * which are of the chain and not empty, or -1.  Only for a queue that has
+ * queue_user.fixed.  Worker only.
+ */
+int queue_buffer(struct queue *q, const struct iovec *iov, unsigned nr);

@@ -118,6 +118,7 @@ static void submit_batch(void *arg)
 		i->io.length = i->length;
 		i->io.iov = i->copy;
 		i->io.nr_iov = i->nr_iov;
+		i->io.buffer = i->is_fixed ? i->buffer : -1;
 		i->io.done = done;
 		port_submit(b->test->port, &i->io);
 	}

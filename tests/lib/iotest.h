@@ -19,6 +19,8 @@ struct iotest_io {
 	uint64_t length;
 	struct iovec *iov;	/* copied */
 	unsigned nr_iov;
+	bool is_fixed;		/* all of it lies in buffer */
+	int buffer;
 
 	int result;		/* of done() */
 	unsigned dones;		/* how often it was called */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Queues with rings of both formats, lent to another worker, held to limits,
- * changed, drained and lent again, while a driver on a third thread goes on.  A
- * program without Criterion, which cannot start under ThreadSanitizer.
+ * with their memory fixed, changed, drained and lent again, while a driver on a
+ * third thread goes on.  A program without Criterion, which cannot start under
+ * ThreadSanitizer.
  */
 #include <assert.h>
 #include <semaphore.h>
@@ -46,6 +47,7 @@ static struct guest guests[NR_QUEUES];
 static struct worker *home, *serving;
 static struct limits *limits;
 static struct gate gate;
+static struct fixed fixed;
 static sem_t done;
 
 /* ---- the device ---- */
@@ -64,6 +66,7 @@ static void request(void *ctx, struct queue *q, struct chain *c)
 
 	if (!queue_admit(q, c, LIMITS_READ, 1))
 		return;
+	queue_buffer(q, c->iov, c->nr_writable);
 	g->held[g->nr_held++] = c;
 	worker_add(serving, TURN_DONE, &g->answers);
 }
@@ -104,7 +107,7 @@ static void start(struct mail *m)
 		.err = -1,
 	};
 	struct queue_user user = { request, g, 16, &g->counters,
-				    &gate };
+				    &gate, &fixed };
 	int err = queue_start(g->queue, serving, g->rm.map, &setup, &user);
 
 	assert(!err);
@@ -152,6 +155,22 @@ static void end(struct mail *m)
 	queue_free(g->queue);
 	memmap_put(g->rm.map);
 	sem_post(&done);
+}
+
+/* On the serving worker: everything that was fixed is to be let go. */
+static void note_dropped(struct turn_item *item)
+{
+	(void)item;
+	sem_post(&done);
+}
+
+static void wait_dropped(struct mail *m)
+{
+	static struct turn_item item;
+
+	(void)m;
+	turn_item_init(&item, note_dropped);
+	fixed_wait(&fixed, &item);
 }
 
 /* ---- the driver ---- */
@@ -226,6 +245,7 @@ int main(void)
 	err = limits_new(&limits);
 	assert(!err);
 	gate_init(&gate, limits, serving);
+	fixed_init(&fixed, serving, "stress");
 	for (unsigned i = 0; i < NR_QUEUES; i++) {
 		struct guest *g = &guests[i];
 
@@ -243,6 +263,10 @@ int main(void)
 	}
 	for (unsigned i = 0; i < ROUNDS; i++)
 		play_round();
+	guests[0].errand.deliver = wait_dropped;
+	worker_post(serving, &guests[0].errand);
+	while (sem_wait(&done))
+		;
 	for (unsigned i = 0; i < NR_QUEUES; i++) {
 		run_at_home(&guests[i], end);
 		rm_fini(&guests[i].rm);

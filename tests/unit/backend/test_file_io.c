@@ -234,6 +234,61 @@ Test(file_io, bounces_through_fixed_buffers)
 	for_places(bounce);
 }
 
+static int area_place;
+
+static void fix_area(void *arg)
+{
+	(void)arg;
+	area_place = worker_add_buffer(s.t.worker, s.area, SIZE);
+}
+
+static void unfix_area(void *arg)
+{
+	(void)arg;
+	worker_drop_buffer(s.t.worker, area_place);
+}
+
+/* A transfer of four iovecs, or of one, in the fixed area. */
+static int transfer_fixed(enum io_op op, uint64_t offset, size_t len,
+			  unsigned nr_iov)
+{
+	struct iovec iov[4];
+	struct iotest_io io = {.op = op, .offset = offset, .length = len,
+			       .iov = iov, .is_fixed = true,
+			       .buffer = area_place};
+
+	io.nr_iov = cut(iov, s.area, len, len / nr_iov);
+	iotest_run(&s.t, &io, 1);
+	return io.result;
+}
+
+static void use_fixed_area(void)
+{
+	unsigned max = uring_has_op(URING_OP_READV_FIXED) ? 4 : 1;
+
+	iotest_call(s.t.worker, fix_area, NULL);
+	cr_assert_geq(area_place, 0);
+	for (unsigned n = 1; n <= max; n *= 4) {
+		memset(s.area, 0, 65536);
+		cr_assert_eq(transfer_fixed(IO_READ, 4096, 65536, n), 0);
+		expect_equal(s.area, 4096, 65536);
+		memset(s.area, (int)n, 65536);
+		memset(s.model + 131072 * n, (int)n, 65536);
+		cr_assert_eq(transfer_fixed(IO_WRITE, 131072 * n, 65536, n), 0);
+	}
+	iotest_call(s.t.worker, unfix_area, NULL);
+	/* They were entries for a fixed buffer: now there is none. */
+	for (unsigned n = 1; n <= max; n *= 4) {
+		cr_expect_eq(transfer_fixed(IO_READ, 0, 65536, n), -EFAULT);
+		cr_expect_eq(transfer_fixed(IO_WRITE, 0, 65536, n), -EFAULT);
+	}
+}
+
+Test(file_io, moves_data_of_fixed_buffers)
+{
+	for_places(use_fixed_area);
+}
+
 static void write_through(void)
 {
 	struct iovec iov[2] = {{s.area, 4096}, {s.area + 4097, 4096}};

@@ -133,6 +133,7 @@ Test(config, fills_the_defaults_of_a_target)
 	cr_assert_str_eq(t->serial, "a");
 	cr_assert_eq(t->cpus.nr, 0);
 	cr_assert_eq(t->memory_files, CONFIG_MEMORY_FILES_SHMEM);
+	cr_assert_not(t->fixed_buffers);
 	cr_assert_not(t->packed);
 	config_put(c);
 }
@@ -174,7 +175,8 @@ static const char everything[] =
 	"             write-bandwidth: 800MiB, burst: 2s}\n"
 	"  - {name: b, backend: {kind: mem, size: 1GiB}, socket: bb}\n"
 	"  - {name: c, backend: {kind: null, size: 1536, zeroes: on,\n"
-	"                        delay: 0s}}\n";
+	"                        delay: 0s}}\n"
+	"  - {name: d, backend: /srv/d.img, fixed-buffers: on}\n";
 
 Test(config, reads_every_key)
 {
@@ -192,7 +194,7 @@ Test(config, reads_every_key)
 	cr_assert_eq(c->sqpoll_cpu, 3);
 	cr_assert_eq(c->sqpoll_idle_us, 20000);
 	cr_assert_eq(c->io_workers, 1000);
-	cr_assert_eq(c->nr_targets, 3);
+	cr_assert_eq(c->nr_targets, 4);
 	cr_assert_str_eq(t->backend.path, "/srv/a b.img");
 	cr_assert_eq(t->backend.block_size, 4096);
 	cr_assert_eq(t->backend.direct, CONFIG_DIRECT_OFF);
@@ -227,6 +229,7 @@ Test(config, reads_every_key)
 	cr_assert_eq(t[2].backend.size, 1536);
 	cr_assert(t[2].backend.zeroes);
 	cr_assert_eq(t[2].backend.delay_us, 0);
+	cr_assert(t[3].fixed_buffers);
 	for (unsigned id = 0; id < CONFIG_KEYS; id++)
 		cr_assert(config_keys[id].form == CONFIG_FORM_FILES ||
 				  strstr(everything, config_keys[id].name),
@@ -468,6 +471,14 @@ Test(config, reports_cpu_lists)
 				 "or a range such as 0-3, got a list\n");
 	refuse("cpus: [0-2, 1]", "f:1:13: cpus: expected each CPU once, but 1 "
 				 "is there twice, got \"1\"\n");
+	refuse("targets: [{name: a, backend: {kind: null, size: 1GiB},"
+	       " fixed-buffers: on}]",
+	       "f:1:71: targets[0].fixed-buffers: only for a backend of kind "
+	       "file\n");
+	refuse("targets: [{name: a, backend: /a, memory-files: any,"
+	       " fixed-buffers: on}]",
+	       "f:1:68: targets[0].fixed-buffers: not with memory-files: "
+	       "any\n");
 	refuse("targets: [{name: a, backend: /a, cpus: 0}]",
 	       "f:1:40: targets[0].cpus: needs a list of cpus at the top of "
 	       "the file\n");
@@ -732,7 +743,7 @@ Test(config, loads_a_file_and_says_why_it_cannot)
 	cr_assert_eq(write(fd, everything, strlen(everything)),
 		     (ssize_t)strlen(everything));
 	cr_assert_eq(config_load(path, &c, &errs), 0);
-	cr_assert_eq(c->nr_targets, 3);
+	cr_assert_eq(c->nr_targets, 4);
 	config_put(c);
 	forget_errors();
 

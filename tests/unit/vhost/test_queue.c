@@ -161,7 +161,7 @@ static void setup_guest(struct guest *g, struct worker *h)
 		.err = dup(g->err),
 	};
 	g->user = (struct queue_user){ request, g, 40, &g->counters,
-					NULL };
+					NULL, NULL };
 	turn_item_init(&g->answers, run_answers);
 	for (unsigned i = 0; i < SIZE; i++)
 		rm_desc(&g->rm, i, RM_B + i, 1, W, 0);
@@ -1585,6 +1585,126 @@ QUEUE_TEST(lets_go_of_old_memory_at_once_when_nothing_is_in_flight)
 	cr_assert(within_10_s(is_old_gone, g0));
 	offer(g0, 0);
 	wait_used(g0, 1);
+}
+
+/* ---- fixed memory ---- */
+
+static struct fixed fixed;
+static struct queue_facts facts;
+static int found; /* where the last request lies */
+
+static void look_at_facts(struct guest *g)
+{
+	queue_facts(g->q, &facts);
+}
+
+static bool is_fixed(struct guest *g)
+{
+	run_on(lend_to, look_at_facts, g);
+	return facts.fixed_bytes == memmap_bytes(g->rm.map);
+}
+
+static void find(struct guest *g)
+{
+	const struct chain *c = g->held[g->nr_held - 1];
+
+	found = queue_buffer(g->q, c->iov, c->nr_writable);
+}
+
+static void start_fixed(struct guest *g)
+{
+	fixed_init(&fixed, home, "test");
+	g->user.fixed = &fixed;
+	g->on_request = find;
+	found = -2;
+	start(g);
+	cr_assert(within_10_s(is_fixed, g));
+	cr_assert(facts.has_fixed);
+}
+
+static void expect_found(struct guest *g, unsigned head, bool is_one)
+{
+	unsigned before = used(g);
+
+	offer(g, head);
+	wait_used(g, before + 1);
+	cr_assert_eq(found >= 0, is_one, "request %u: %d", head, found);
+}
+
+static void post_done(struct turn_item *item)
+{
+	(void)item;
+	sem_post(&done);
+}
+
+static void ask_dropped(struct guest *g)
+{
+	static struct turn_item item;
+
+	(void)g;
+	turn_item_init(&item, post_done);
+	fixed_wait(&fixed, &item);
+}
+
+/* All that was fixed and is not in use. */
+static void wait_dropped(void)
+{
+	run_on(home, ask_dropped, NULL);
+	wait_done();
+}
+
+static unsigned nr_buffers(void)
+{
+	const struct uring_table *t = &worker_ring(home, URING_DIRECT)->buffers;
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < t->nr; i++)
+		n += t->used[i];
+	return n;
+}
+
+QUEUE_TEST(has_its_memory_fixed_until_it_is_given_back)
+{
+	start_fixed(g0);
+	expect_found(g0, 0, true);
+	/* Of B and C, which are neighbours for the guest only. */
+	rm_desc(&g0->rm, 1, RM_B + RM_DATA_SIZE - 1, 2, W, 0);
+	expect_found(g0, 1, false);
+	cr_assert_eq(g0->counters.fixed, 1);
+	drain(g0);
+	wait_dropped();
+	cr_assert_eq(nr_buffers(), 0);
+}
+
+QUEUE_TEST(has_new_memory_fixed)
+{
+	start_fixed(g0);
+	run_on(home, remove_d, g0);
+	cr_assert(within_10_s(is_old_gone, g0));
+	cr_assert(within_10_s(is_fixed, g0));
+	expect_found(g0, 0, true);
+	wait_dropped();
+	cr_assert_eq(nr_buffers(), 3);
+	drain(g0);
+	wait_dropped();
+}
+
+QUEUE_TEST(has_old_memory_fixed_until_the_last_request_of_it_is_answered)
+{
+	start_fixed(g0);
+	g0->hold = true;
+	rm_desc(&g0->rm, 0, RM_D, 1, W, 0);
+	offer(g0, 0);
+	wait_held(g0, 1);
+	run_on(home, remove_d, g0);
+	settle();
+	cr_assert_eq(nr_buffers(), 4);
+	run_on(home, answer_all, g0);
+	cr_assert(within_10_s(is_old_gone, g0));
+	wait_dropped();
+	cr_assert_eq(nr_buffers(), 3);
+	drain(g0);
+	wait_dropped();
 }
 
 static void add_again(struct guest *g)
