@@ -86,7 +86,7 @@ bool uring_has_op(unsigned op)
 	return op < ARRAY_SIZE(supported) && supported[op];
 }
 
-#define NR_RESTRICTIONS \
+#define NR_RESTRICTIONS                                       \
 	(ARRAY_SIZE(allowed_ops) + ARRAY_SIZE(optional_ops) + \
 	 ARRAY_SIZE(allowed_registers) + 1)
 
@@ -323,14 +323,23 @@ const char *uring_explain(int err, char *buf, size_t len)
 	return buf;
 }
 
-int uring_enable(struct uring *r, unsigned io_workers, const cpu_set_t *cpus)
+int uring_bound_threads(struct uring *r, unsigned nr_threads)
 {
 	/*
-	 * The bounded threads serve files and block devices.  The others serve
-	 * the rest, such as a call descriptor that is not what it should be,
-	 * and have no bound unless we set one.
+	 * The kernel counts those that serve files and block devices apart from
+	 * those that serve the rest, such as a call descriptor that is not what
+	 * it should be.  Where it counts what is IOSQE_ASYNC depends on its
+	 * version.
 	 */
-	unsigned bounds[2] = {io_workers, io_workers};
+	unsigned bounds[2] = {nr_threads, nr_threads};
+
+	/* Zero would leave the bounds as they are. */
+	assert(nr_threads);
+	return io_uring_register_iowq_max_workers(&r->ring, bounds);
+}
+
+int uring_enable(struct uring *r, unsigned nr_threads, const cpu_set_t *cpus)
+{
 	int err = enable_rings(r->ring.ring_fd);
 
 	if (err)
@@ -339,7 +348,7 @@ int uring_enable(struct uring *r, unsigned io_workers, const cpu_set_t *cpus)
 	err = io_uring_register_ring_fd(&r->ring);
 	if (err < 0)
 		return err;
-	err = io_uring_register_iowq_max_workers(&r->ring, bounds);
+	err = uring_bound_threads(r, nr_threads);
 	if (!err && cpus)
 		err = io_uring_register_iowq_aff(&r->ring, sizeof(*cpus), cpus);
 	return err;
@@ -512,8 +521,8 @@ static int update_buffer(struct uring *r, int place, void *addr, size_t len)
 {
 	const struct iovec iov = {addr, len};
 	const __u64 tag = 0;
-	int n = io_uring_register_buffers_update_tag(
-		&r->ring, (unsigned)place, &iov, &tag, 1);
+	int n = io_uring_register_buffers_update_tag(&r->ring, (unsigned)place,
+						     &iov, &tag, 1);
 
 	return n < 0 ? n : 0;
 }

@@ -91,10 +91,13 @@ const char *uring_explain(int err, char *buf, size_t len);
 
 /*
  * Enable the ring for the calling thread, register its descriptor, bound its
- * io-wq threads to @io_workers and keep them on @cpus (NULL: anywhere).
+ * io-wq threads to @nr_threads and keep them on @cpus (NULL: anywhere).
  * Returns 0 or -errno.  Worker only, once.
  */
-int uring_enable(struct uring *r, unsigned io_workers, const cpu_set_t *cpus);
+int uring_enable(struct uring *r, unsigned nr_threads, const cpu_set_t *cpus);
+
+/* Bound them anew, to at least one.  Returns 0 or -errno.  Worker only. */
+int uring_bound_threads(struct uring *r, unsigned nr_threads);
 
 /* Is this IORING_OP_ supported by the running kernel?  Any thread. */
 bool uring_has_op(unsigned op);

@@ -79,6 +79,7 @@ struct worker {
 	struct uring rings[URING_NR_KINDS];
 	struct wake ring_wakes[URING_NR_KINDS];
 	struct io_path io_path;
+	int nr_io_threads;	/* that somebody may hold, of the direct ring */
 	struct list phases[TURN_NR_PHASES];
 	struct list pollers;
 	struct alarms alarms;
@@ -704,6 +705,20 @@ struct uring *worker_ring(struct worker *w, enum uring_kind kind)
 struct io_path *worker_io_path(struct worker *w)
 {
 	return &w->io_path;
+}
+
+unsigned worker_io_workers(const struct worker *w)
+{
+	return w->io_workers;
+}
+
+int worker_add_io_threads(struct worker *w, int n)
+{
+	w->nr_io_threads += n;
+	assert(w->nr_io_threads >= 0);
+	return uring_bound_threads(&w->rings[URING_DIRECT],
+				   MAX((unsigned)w->nr_io_threads,
+				       w->io_workers));
 }
 
 /* From the rings of the first @nr kinds. */

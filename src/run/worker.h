@@ -117,7 +117,7 @@ struct worker_params {
 	int sqpoll_cpu;		/* -1: any */
 	unsigned sqpoll_idle_ms;
 	struct worker *sqpoll_share; /* whose SQPOLL thread to use, or NULL */
-	unsigned io_workers;	/* bound of io-wq threads */
+	unsigned io_workers;	/* io-wq threads that one port's ios may hold */
 	const cpu_set_t *io_cpus; /* where io-wq threads may run, or NULL */
 	uint64_t poll_us;	/* as for worker_set_poll() */
 };
@@ -209,6 +209,19 @@ struct io_path *worker_io_path(struct worker *w);
  */
 int worker_add_buffer(struct worker *w, void *addr, size_t len);
 void worker_drop_buffer(struct worker *w, int place);
+
+/*
+ * How many io-wq threads the reads and writes of one port may hold.  Constant
+ * while the worker lives.  Any thread.
+ */
+unsigned worker_io_workers(const struct worker *w);
+
+/*
+ * Have as many io-wq threads more (or less) for the direct ring as the caller
+ * will hold (or held) at once, so that nobody ever waits for another's.
+ * Returns 0 or -errno.  Worker only.
+ */
+int worker_add_io_threads(struct worker *w, int n);
 
 /* Run @item in the next @phase to come.  Worker only. */
 void worker_add(struct worker *w, enum turn_phase phase,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* run/worker: start and stop, phases, wakes, the pool, sleep. */
 #include <criterion/criterion.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -8,6 +9,7 @@
 #include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
@@ -480,6 +482,127 @@ Test(worker, submits_and_hands_out_completions)
 static void start_sqpoll(void)
 {
 	start(true);
+}
+
+/* -- threads of io-wq */
+
+static int pipe_fds[2];
+static char bytes[8];
+static struct uring_op pipe_ops[8];
+
+static void note_byte(struct uring_op *o, int res)
+{
+	(void)o;
+	cr_assert_eq(res, 1);
+	sem_post(&finished);
+}
+
+/* Each takes a thread until somebody writes. */
+static void read_pipe(void)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(pipe_ops); i++) {
+		struct io_uring_sqe *sqe = uring_sqe(worker_io_path(w)->ring);
+
+		pipe_ops[i].done = note_byte;
+		io_uring_prep_read(sqe, pipe_fds[0], &bytes[i], 1, 0);
+		sqe->flags |= IOSQE_ASYNC;
+		uring_sqe_done(sqe, &pipe_ops[i]);
+	}
+}
+
+static bool is_io_thread(const char *task)
+{
+	char path[300], comm[32] = "";
+
+	snprintf(path, sizeof(path), "/proc/self/task/%s/comm", task);
+	FILE *f = fopen(path, "re");
+
+	if (!f)
+		return false;
+	if (!fgets(comm, sizeof(comm), f))
+		comm[0] = '\0';
+	fclose(f);
+	return !strncmp(comm, "iou-wrk-", 8);
+}
+
+/* How many there are, all of which must be kept on @cpus. */
+static unsigned count_io_threads(const cpu_set_t *cpus)
+{
+	DIR *dir = opendir("/proc/self/task");
+	struct dirent *e;
+	unsigned n = 0;
+
+	while ((e = readdir(dir))) {
+		cpu_set_t set;
+
+		if (!is_io_thread(e->d_name) ||
+		    sched_getaffinity(atoi(e->d_name), sizeof(set), &set))
+			continue;
+		cr_assert(CPU_EQUAL(&set, cpus));
+		n++;
+	}
+	closedir(dir);
+	return n;
+}
+
+static void use_io_threads(const cpu_set_t *cpus)
+{
+	unsigned nr;
+
+	cr_assert_eq(pipe(pipe_fds), 0);
+	on_worker(read_pipe);
+	do {
+		usleep(1000);
+		nr = count_io_threads(cpus);
+	} while (!nr);
+	cr_assert_eq(write(pipe_fds[1], bytes, sizeof(bytes)),
+		     (ssize_t)sizeof(bytes));
+	for (unsigned i = 0; i < ARRAY_SIZE(pipe_ops); i++)
+		wait_until_finished();
+	close(pipe_fds[0]);
+	close(pipe_fds[1]);
+}
+
+static struct worker *make(struct worker_params *p)
+{
+	struct worker *made;
+
+	cr_assert_eq(worker_new(&made, p), 0);
+	cr_assert_eq(worker_start(made), 0);
+	return made;
+}
+
+Test(worker, keeps_io_threads_on_the_cpus_given, .init = start_nothing)
+{
+	cpu_set_t cpus;
+	struct worker_params p = {.cpu = -1,
+				  .sqpoll_cpu = -1,
+				  .sqpoll_idle_ms = 10,
+				  .io_workers = 4,
+				  .io_cpus = &cpus};
+	int cpu = CPU_SETSIZE - 1;
+
+	sched_getaffinity(0, sizeof(cpus), &cpus);
+	while (!CPU_ISSET(cpu, &cpus))
+		cpu--;
+	CPU_ZERO(&cpus);
+	CPU_SET(cpu, &cpus);
+	sem_init(&finished, 0, 0);
+	w = make(&p);
+	use_io_threads(&cpus);
+	stop();
+
+	/* Then those of the SQPOLL thread, also for who shares it. */
+	p.sqpoll = true;
+	struct worker *first = make(&p);
+
+	p.id = 1;
+	p.sqpoll_share = first;
+	w = make(&p);
+	use_io_threads(&cpus);
+	stop();
+	w = first;
+	use_io_threads(&cpus);
 }
 
 Test(worker, does_its_io_on_the_sqpoll_ring, .init = start_sqpoll)
