@@ -26,7 +26,6 @@
 #define ZEROES_SIZE ((size_t)256 << 10)
 static char zeroes[ZEROES_SIZE] __attribute__((aligned(4096)));
 
-static void start_rw(struct file_port *fp, struct io *io);
 static void start_next_range(struct file_port *fp);
 
 static struct file_port *port_of(const struct io *io)
@@ -39,31 +38,68 @@ static uint64_t bytes_left(const struct io *io)
 	return io->length - io->moved;
 }
 
-static struct io_uring_sqe *get_sqe(struct file_port *fp)
+/* Of the file, for an entry on the direct ring. */
+static int direct_place(const struct file_port *fp)
 {
-	return uring_sqe(fp->path->ring);
+	return fp->places[URING_DIRECT];
 }
 
-/* Of the file, in the table of the ring that get_sqe() is about. */
-static int place_of(const struct file_port *fp)
-{
-	return fp->places[fp->path->ring->kind];
-}
-
-/* One entry on the file, told to io->uring. */
+/* A read or write, told to io->uring. */
 static struct io_uring_sqe *prepare(struct file_port *fp, struct io *io, int op,
 				    const void *addr, size_t len)
 {
-	struct io_uring_sqe *sqe = get_sqe(fp);
+	bool at_once = io->step == FILE_STEP_AT_ONCE;
+	struct uring *r = at_once ? fp->path->ring : fp->direct;
+	struct io_uring_sqe *sqe = uring_sqe(r);
 
-	io_uring_prep_rw(op, sqe, place_of(fp), addr, (unsigned)len,
+	io_uring_prep_rw(op, sqe, fp->places[r->kind], addr, (unsigned)len,
 			 io->offset + io->moved);
-	sqe->flags |= fp->sqe_flags;
+	sqe->flags |= at_once ? IOSQE_FIXED_FILE : fp->sqe_flags;
+	sqe->rw_flags = at_once ? RWF_NOWAIT : 0;
 	uring_sqe_done(sqe, &io->uring);
 	return sqe;
 }
 
 /* -- reads and writes ---------------------------------------------------- */
+
+static void begin_rw(struct file_port *fp, struct io *io);
+
+/* @io may wait from now on, or, when the port has no thread left, from then. */
+static void take_thread(struct file_port *fp, struct io *io)
+{
+	io->step = FILE_STEP_BY_THREAD;
+	if (fp->nr_threads == fp->max_threads) {
+		list_add_tail(&fp->waiting, &io->item.link);
+		return;
+	}
+	fp->nr_threads++;
+	begin_rw(fp, io);
+}
+
+static void leave_thread(struct file_port *fp)
+{
+	struct list *l = list_pop(&fp->waiting);
+
+	if (l)
+		begin_rw(fp, list_entry(l, struct io, item.link));
+	else
+		fp->nr_threads--;
+}
+
+static void finish_rw(struct file_port *fp, struct io *io, int res)
+{
+	if (unlikely(io->step == FILE_STEP_BY_THREAD))
+		leave_thread(fp);
+	fp->path->nr_done++;
+	io->done(io, res);
+}
+
+/* Could it be done by waiting?  Some can refuse, but only all there is. */
+static bool is_refused(const struct io *io, int res)
+{
+	return io->step == FILE_STEP_AT_ONCE &&
+	       (res == -EAGAIN || res == -EOPNOTSUPP);
+}
 
 /* @buffer is the place of a fixed buffer that has all of it, or -1. */
 static void prepare_rw(struct file_port *fp, struct io *io, int buffer,
@@ -76,13 +112,13 @@ static void prepare_rw(struct file_port *fp, struct io *io, int buffer,
 			      {IORING_OP_WRITE_FIXED, URING_OP_WRITEV_FIXED}},
 	};
 	bool is_fixed = buffer >= 0;
-	struct io_uring_sqe *sqe = prepare(
-		fp, io, ops[io->op][is_fixed][is_vector], addr, len);
+	struct io_uring_sqe *sqe =
+		prepare(fp, io, ops[io->op][is_fixed][is_vector], addr, len);
 
 	if (is_fixed)
 		sqe->buf_index = (uint16_t)buffer;
 	if (io->op == IO_WRITE && io->flags & IO_FUA)
-		sqe->rw_flags = RWF_DSYNC;
+		sqe->rw_flags |= RWF_DSYNC;
 }
 
 static void queue_rw(struct file_port *fp, struct io *io)
@@ -117,24 +153,28 @@ static void continue_rw(struct io *io, int res)
 {
 	struct file_port *fp = port_of(io);
 
+	if (is_refused(io, res)) {
+		take_thread(fp, io);
+		return;
+	}
 	if (res == -EAGAIN || res == -EINTR) {
 		queue_rw(fp, io);
 		return;
 	}
 	res = advance(fp, io, res);
 	if (res > 0)
-		start_rw(fp, io);
+		begin_rw(fp, io);
 	else
-		io->done(io, res);
+		finish_rw(fp, io, res);
 }
 
 static void rw_done(struct uring_op *op, int res)
 {
 	struct io *io = container_of(op, struct io, uring);
+	struct file_port *fp = port_of(io);
 
-	port_of(io)->path->nr_done++;
 	if (likely(res >= 0 && (uint64_t)res == bytes_left(io)))
-		io->done(io, 0);
+		finish_rw(fp, io, 0);
 	else
 		continue_rw(io, res);
 }
@@ -154,7 +194,11 @@ static void bounced_done(struct uring_op *op, int res)
 	struct io *io = container_of(op, struct io, uring);
 	struct file_port *fp = port_of(io);
 
-	fp->path->nr_done++;
+	if (is_refused(io, res)) {
+		bounce_put(fp->bounce, io->bounce);
+		take_thread(fp, io);
+		return;
+	}
 	if (res == -EAGAIN || res == -EINTR) {
 		queue_bounced(fp, io);
 		return;
@@ -168,7 +212,7 @@ static void bounced_done(struct uring_op *op, int res)
 		return;
 	}
 	bounce_put(fp->bounce, io->bounce);
-	io->done(io, res);
+	finish_rw(fp, io, res);
 }
 
 static void start_bounced(struct turn_item *item)
@@ -194,7 +238,7 @@ static bool is_reachable(const struct file_port *fp, const struct io *io)
 	return !bits;
 }
 
-static void start_rw(struct file_port *fp, struct io *io)
+static void begin_rw(struct file_port *fp, struct io *io)
 {
 	if (likely(is_reachable(fp, io))) {
 		io->uring.done = rw_done;
@@ -206,21 +250,31 @@ static void start_rw(struct file_port *fp, struct io *io)
 	start_bounced(&io->item);
 }
 
+static void start_rw(struct file_port *fp, struct io *io)
+{
+	if (unlikely(!fp->can_refuse)) {
+		take_thread(fp, io);
+		return;
+	}
+	io->step = FILE_STEP_AT_ONCE;
+	begin_rw(fp, io);
+}
+
 /* -- flushes --------------------------------------------------------------- */
 
 static void queue_fsync(struct file_port *fp)
 {
-	struct io_uring_sqe *sqe = get_sqe(fp);
+	struct io_uring_sqe *sqe = uring_sqe(fp->direct);
 
-	io_uring_prep_fsync(sqe, place_of(fp), IORING_FSYNC_DATASYNC);
+	io_uring_prep_fsync(sqe, direct_place(fp), IORING_FSYNC_DATASYNC);
 	sqe->flags |= IOSQE_FIXED_FILE;
 	uring_sqe_done(sqe, &fp->fsync);
 }
 
 static void start_fsync(struct turn_item *item)
 {
-	struct file_port *fp = container_of(item, struct file_port,
-					    start_fsync);
+	struct file_port *fp =
+		container_of(item, struct file_port, start_fsync);
 
 	if (!list_empty(&fp->flushing) || list_empty(&fp->flushes))
 		return;
@@ -258,9 +312,9 @@ static void start_flush(struct file_port *fp, struct io *io)
 
 static void queue_fallocate(struct file_port *fp, struct io *io, int mode)
 {
-	struct io_uring_sqe *sqe = get_sqe(fp);
+	struct io_uring_sqe *sqe = uring_sqe(fp->direct);
 
-	io_uring_prep_fallocate(sqe, place_of(fp), mode, (off_t)io->offset,
+	io_uring_prep_fallocate(sqe, direct_place(fp), mode, (off_t)io->offset,
 				(off_t)io->length);
 	sqe->flags |= IOSQE_FIXED_FILE;
 	uring_sqe_done(sqe, &io->uring);
@@ -268,9 +322,10 @@ static void queue_fallocate(struct file_port *fp, struct io *io, int mode)
 
 static void queue_discard(struct file_port *fp, struct io *io)
 {
-	struct io_uring_sqe *sqe = get_sqe(fp);
+	struct io_uring_sqe *sqe = uring_sqe(fp->direct);
 
-	io_uring_prep_rw(IORING_OP_URING_CMD, sqe, place_of(fp), NULL, 0, 0);
+	io_uring_prep_rw(IORING_OP_URING_CMD, sqe, direct_place(fp), NULL, 0,
+			 0);
 	sqe->cmd_op = BLOCK_URING_CMD_DISCARD;
 	sqe->addr = io->offset;
 	sqe->addr3 = io->length;
@@ -298,6 +353,9 @@ static void queue_range(struct file_port *fp, struct io *io)
 	case FILE_STEP_WRITE:
 		prepare(fp, io, IORING_OP_WRITE, zeroes,
 			MIN(bytes_left(io), ZEROES_SIZE));
+		break;
+	case FILE_STEP_AT_ONCE:
+	case FILE_STEP_BY_THREAD:
 		break;
 	}
 }
@@ -418,9 +476,13 @@ static void init_port(struct file_port *fp, const struct file_backend *f,
 {
 	fp->file = f;
 	fp->path = worker_io_path(w);
+	fp->direct = worker_ring(w, URING_DIRECT);
 	fp->mem_mask = f->mem_align - 1;
 	fp->len_mask = f->len_align - 1;
+	fp->can_refuse = f->can_refuse && !f->may_wait;
 	fp->sqe_flags = IOSQE_FIXED_FILE | (f->may_wait ? IOSQE_ASYNC : 0);
+	fp->max_threads = worker_io_workers(w);
+	list_init(&fp->waiting);
 	list_init(&fp->flushes);
 	list_init(&fp->flushing);
 	list_init(&fp->ranges);
@@ -460,6 +522,12 @@ static int add_file(struct file_port *fp, struct worker *w)
 	return ret;
 }
 
+/* That it may hold at once: also one for the fsync, and one for the range. */
+static int nr_threads(const struct file_port *fp)
+{
+	return (int)fp->max_threads + 2;
+}
+
 int file_io_attach(struct backend *b, struct worker *w, struct port **out)
 {
 	const struct file_backend *f =
@@ -475,9 +543,14 @@ int file_io_attach(struct backend *b, struct worker *w, struct port **out)
 		if (ret)
 			goto fail;
 	}
-	ret = add_file(fp, w);
+	ret = worker_add_io_threads(w, nr_threads(fp));
 	if (ret)
 		goto fail;
+	ret = add_file(fp, w);
+	if (ret) {
+		worker_add_io_threads(w, -nr_threads(fp));
+		goto fail;
+	}
 	*out = &fp->port;
 	return 0;
 fail:
@@ -492,7 +565,9 @@ void file_io_detach(struct port *p)
 
 	assert(!fp->range && list_empty(&fp->ranges));
 	assert(list_empty(&fp->flushing) && list_empty(&fp->flushes));
+	assert(!fp->nr_threads && list_empty(&fp->waiting));
 	list_del(&fp->start_fsync.link);
+	worker_add_io_threads(p->worker, -nr_threads(fp));
 	drop_file(fp, p->worker);
 	bounce_close(fp->bounce);
 	free(fp);

@@ -9,10 +9,15 @@
 /*
  * Theory of operation: three ways of an io
  *
- * Reads and writes are one entry each.  The kernel does them without waiting,
- * straight into the guest's memory; on a file system that could wait all the
- * same, by threads of its own.  Where that memory is not aligned as the
- * disk demands, they go through bounce buffers, piece by piece.
+ * Reads and writes are one entry each, straight into the guest's memory.  Where
+ * that is not aligned as the disk demands, they go through bounce buffers,
+ * piece by piece.
+ *
+ * They are tried at once, as most need not wait.  The kernel refuses one that
+ * would (RWF_NOWAIT): its blocks are not allocated yet, or the device has too
+ * much to do, or hangs.  Then it is made once more, in a thread of the kernel's
+ * (io-wq) that may wait.  What cannot refuse begins there: the page cache,
+ * some devices and file systems.
  *
  * Flushes are collected during the turn, and one fsync serves them all.  Those
  * that come while it runs wait for the next, as it may have begun before the
@@ -20,11 +25,21 @@
  *
  * Discard and write zeroes take a thread of the kernel's (or of ours, where
  * only an ioctl can do it) for as long as the disk likes.  One of them runs at
- * a time, others wait, so that with the fsync a disk never has more than two
- * such threads and leaves some for its neighbours.  How a range is emptied is
- * tried from the best way to the one that always works, and remembered.
+ * a time, others wait.  How a range is emptied is tried from the best way to
+ * the one that always works, and remembered.
+ *
+ * A disk that hangs keeps its threads, so a port holds a bounded number: one
+ * for the fsync, one for the range, and some for reads and writes; those that
+ * find none wait for one.  The worker's io-wq may have as many threads as all
+ * its ports together, so no disk waits for another's.  All that may take a
+ * thread is on the direct ring: the io-wq of SQPOLL is not the worker's own.
+ * (The kernel does buffered writes to a file, and fallocate, one after the
+ * other.  It tells files from each other by one of 64 numbers for that, so two
+ * disks that go by the page cache may still wait for each other.)
  */
 enum file_step {
+	FILE_STEP_AT_ONCE,	 /* read or write, unless it would wait */
+	FILE_STEP_BY_THREAD,	 /* read or write, however long it takes */
 	FILE_STEP_DISCARD,	 /* block device, Linux 6.12 and later */
 	FILE_STEP_DISCARD_IOCTL, /* block device */
 	FILE_STEP_PUNCH,	 /* reads zero, and gives the space back */
@@ -37,13 +52,19 @@ struct file_port {
 	struct port port;
 	const struct file_backend *file;
 	struct io_path *path;
+	struct uring *direct;	/* for what may take a thread */
 	int places[URING_NR_KINDS]; /* of the file in each ring's table */
-	unsigned char sqe_flags; /* of every entry on it */
+	bool can_refuse;	/* reads and writes that would wait */
+	unsigned char sqe_flags; /* of those that may wait */
+	unsigned max_threads;	/* for reads and writes */
 	uintptr_t mem_mask;	/* bits that no buffer's address has */
 	size_t len_mask;	/* and no length or offset */
 	struct bounce *bounce;	/* NULL when no io ever needs one */
 
 	/* worker only */
+	unsigned nr_threads;	/* that reads and writes may hold by now */
+	struct list waiting;	/* of io.item.link: for one of these */
+
 	struct list flushes;	/* of io.item.link: for the next fsync */
 	struct list flushing;	/* served by the one that runs */
 	struct uring_op fsync;

@@ -11,6 +11,7 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "backend/denied.h"
@@ -77,6 +78,20 @@ static int find_alignment(struct file_backend *f, int fd)
 	return 0;
 }
 
+/* Not where every io is handed to a thread first, as by some drivers. */
+static bool can_refuse(const struct file_backend *f, int fd)
+{
+	size_t len = MAX(f->len_align, 4096u);
+	struct iovec iov = {.iov_len = len};
+	bool can;
+
+	if (posix_memalign(&iov.iov_base, MAX(f->mem_align, 4096u), len))
+		return false;
+	can = preadv2(fd, &iov, 1, 0, RWF_NOWAIT) >= 0 || errno == EAGAIN;
+	free(iov.iov_base);
+	return can;
+}
+
 /*
  * Is direct I/O possible, in units that suit blocks of @block bytes (0: any)?
  * 0 with the alignments set; -EINVAL; or an error of opening.
@@ -90,6 +105,8 @@ static int try_open_direct(struct file_backend *f, unsigned block)
 	ret = find_alignment(f, fd);
 	if (!ret && block && block < f->len_align)
 		ret = -EINVAL;
+	if (!ret)
+		f->can_refuse = can_refuse(f, fd);
 	close(fd);
 	return ret;
 }

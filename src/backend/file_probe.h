@@ -19,6 +19,7 @@ struct file_backend {
 	unsigned mem_align;	/* of buffers; 1 when not direct */
 	unsigned len_align;	/* of their lengths and of offsets */
 	bool may_wait;		/* a submit would, not only the io */
+	bool can_refuse;	/* what would have to wait, with RWF_NOWAIT */
 };
 
 /*

@@ -65,26 +65,38 @@ static void detach(void *arg)
 	backend_detach(t->port);
 }
 
+static void make_worker(struct iotest *t)
+{
+	struct worker_params wp = {.cpu = -1, .sqpoll_cpu = -1,
+				   .sqpoll_idle_ms = 100,
+				   .io_workers = IOTEST_IO_WORKERS};
+
+	wp.sqpoll = t->sqpoll;
+	must(worker_new(&t->worker, &wp), "worker_new");
+	must(worker_start(t->worker), "worker_start");
+}
+
 void iotest_open(struct iotest *t, const struct backend_ops *ops,
 		 const struct backend_params *p)
 {
-	struct worker_params wp = {.cpu = -1, .sqpoll_cpu = -1,
-				   .sqpoll_idle_ms = 100, .io_workers = 8};
 	char err[512] = "";
 
-	wp.sqpoll = t->sqpoll;
 	must(ops->open(&t->backend, p, err, sizeof(err)), err);
 	must(backend_claim(t->backend, err, sizeof(err)), err);
-	must(worker_new(&t->worker, &wp), "worker_new");
-	must(worker_start(t->worker), "worker_start");
+	if (t->neighbour)
+		t->worker = t->neighbour->worker;
+	else
+		make_worker(t);
 	iotest_call(t->worker, attach, t);
 }
 
 void iotest_close(struct iotest *t)
 {
 	iotest_call(t->worker, detach, t);
-	worker_stop(t->worker);
-	worker_free(t->worker);
+	if (!t->neighbour) {
+		worker_stop(t->worker);
+		worker_free(t->worker);
+	}
 	backend_release(t->backend);
 	t->backend->ops->close(t->backend);
 }

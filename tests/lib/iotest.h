@@ -5,7 +5,10 @@
 #include "backend/backend.h"
 
 struct iotest {
-	bool sqpoll;		/* set by the test before iotest_open() */
+	/* set by the test before iotest_open() */
+	bool sqpoll;
+	const struct iotest *neighbour; /* whose worker to use, or NULL */
+
 	struct worker *worker;
 	struct backend *backend;
 	struct port *port;
@@ -30,6 +33,8 @@ struct iotest_io {
 	struct iovec *copy;
 	struct iotest_batch *batch;
 };
+
+#define IOTEST_IO_WORKERS 8
 
 /*
  * Open, claim and attach on a worker of its own; a failure fails the test.

@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #include "base/util.h"
 #include "iotest.h"
 #include "loopdev.h"
+#include "silentfuse.h"
 
 #define SIZE ((size_t)2 << 20)
 
@@ -424,6 +426,124 @@ static void crowd(void)
 Test(file_io, serves_a_crowd)
 {
 	for_places(crowd);
+}
+
+/* -- threads of the kernel */
+
+static void empty_and_fill(void)
+{
+	static struct iotest_io ios[SIZE / 16384];
+	static struct iovec iov[ARRAY_SIZE(ios)];
+
+	empty(IO_WRITE_ZEROES, IO_UNMAP, 0, SIZE);
+	for (unsigned i = 0; i < ARRAY_SIZE(ios); i++) {
+		iov[i] = (struct iovec){s.area + i * 20480 + (i % 8 == 7),
+					16384};
+		memset(iov[i].iov_base, (int)i + 1, 16384);
+		memset(s.model + i * 16384, (int)i + 1, 16384);
+		ios[i] = (struct iotest_io){.op = IO_WRITE,
+					    .offset = i * 16384,
+					    .length = 16384, .iov = &iov[i],
+					    .nr_iov = 1};
+	}
+	iotest_run(&s.t, ios, ARRAY_SIZE(ios));
+	for (unsigned i = 0; i < ARRAY_SIZE(ios); i++)
+		cr_assert_eq(ios[i].result, 0);
+}
+
+/* More of them than the port may have threads, some by way of buffers. */
+Test(file_io, writes_where_nothing_is_allocated)
+{
+	for_places(empty_and_fill);
+}
+
+/* A disk whose storage hangs, and more requests than it may have threads. */
+static struct hung {
+	struct iotest t;
+	struct iotest_io ios[3 * IOTEST_IO_WORKERS];
+	pthread_t thread;
+	unsigned nr_threads;
+} hung[IOTEST_IO_WORKERS];
+
+static struct silentfuse silent;
+
+/* A flush and reads that are not answered. */
+static void *run_hung(void *arg)
+{
+	static char buf[SILENTFUSE_SIZE] __attribute__((aligned(4096)));
+	static struct iovec iov = {buf, sizeof(buf)};
+	struct hung *h = arg;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(h->ios); i++)
+		h->ios[i] = (struct iotest_io){.op = IO_READ,
+					       .length = SILENTFUSE_SIZE,
+					       .iov = &iov, .nr_iov = 1};
+	h->ios[0].op = IO_FLUSH;
+	h->ios[0].nr_iov = 0;
+	iotest_run(&h->t, h->ios, ARRAY_SIZE(h->ios));
+	return NULL;
+}
+
+static void look_at_threads(void *arg)
+{
+	struct hung *h = arg;
+
+	h->nr_threads = container_of(h->t.port, struct file_port, port)
+				->nr_threads;
+}
+
+static void open_hung(void)
+{
+	struct backend_params p = {.kind = "file", .path = silent.path,
+				   .shared = true};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(hung); i++) {
+		hung[i].t.neighbour = &s.t;
+		iotest_open(&hung[i].t, &file_backend, &p);
+	}
+	silentfuse_silence(&silent);
+}
+
+static void start_hung(struct hung *h)
+{
+	cr_assert_eq(pthread_create(&h->thread, NULL, run_hung, h), 0);
+	do {
+		iotest_call(s.t.worker, look_at_threads, h);
+	} while (h->nr_threads < IOTEST_IO_WORKERS);
+}
+
+static void end_hung(struct hung *h)
+{
+	pthread_join(h->thread, NULL);
+	for (unsigned i = 0; i < ARRAY_SIZE(h->ios); i++)
+		cr_expect_lt(h->ios[i].result, 0);
+	iotest_close(&h->t);
+}
+
+Test(file_io, is_not_held_up_by_neighbours_that_hang, .timeout = 60)
+{
+	int ret = silentfuse_mount(&silent);
+
+	if (ret) {
+		cr_log_info("no FUSE: %s", strerror(-ret));
+		return;
+	}
+	cr_assert(start(&places[0]));
+	open_hung();
+	for (unsigned i = 0; i < ARRAY_SIZE(hung); i++)
+		start_hung(&hung[i]);
+	/* By now they have all the threads that they ever get. */
+	usleep(100000);
+	empty_and_fill();
+	expect_model();
+	for (unsigned i = 0; i < ARRAY_SIZE(hung); i++) {
+		iotest_call(s.t.worker, look_at_threads, &hung[i]);
+		cr_expect_eq(hung[i].nr_threads, IOTEST_IO_WORKERS);
+	}
+	silentfuse_end(&silent);
+	for (unsigned i = 0; i < ARRAY_SIZE(hung); i++)
+		end_hung(&hung[i]);
+	stop();
 }
 
 /* -- with two rings */
