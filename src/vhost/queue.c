@@ -211,7 +211,8 @@ static int take_one(struct queue *q, struct iovec **spare)
 /* Take what a turn may.  Returns what the last pop did; 1 if there is more. */
 static int take_some(struct queue *q, struct iovec **spare)
 {
-	int got = 1;
+	/* Without a slot: in an idle queue none takes memory. */
+	int got = ring_has_work(&q->ring);
 
 	for (unsigned n = 0; n < QUEUE_TURN_REQUESTS && got > 0; n++) {
 		if (q->copied >= QUEUE_TURN_COPY || !can_take(q))

@@ -10,7 +10,7 @@ nr=200
 most_kib=64
 case $(ulimit -Hn) in
 unlimited) ;;
-*) [ "$(ulimit -Hn)" -ge $((nr * 16)) ] || skip "too few files may be open" ;;
+*) [ "$(ulimit -Hn)" -ge $((nr * 32)) ] || skip "too few files may be open" ;;
 esac
 
 {
@@ -89,7 +89,7 @@ while [ $n -lt $nr ]; do
 	n=$((n + 1))
 done
 # shellcheck disable=SC2086
-"$VRINGBENCH" $sockets --idle --time 600 >"$T/idle.out" 2>&1 &
+"$VRINGBENCH" $sockets --idle --queues 4 --time 600 >"$T/idle.out" 2>&1 &
 crowd=$!
 wait_until "all guests are connected" is_crowded
 sleep 1
