@@ -16,6 +16,8 @@ int backend_init(struct backend *b, const struct backend_ops *ops,
 	b->users = 1;
 	list_init(&b->watches);
 	pthread_mutex_init(&b->lock, NULL);
+	pthread_mutex_init(&b->ports_lock, NULL);
+	list_init(&b->ports);
 	b->name = strdup(name);
 	return b->name ? 0 : -ENOMEM;
 }
@@ -23,7 +25,9 @@ int backend_init(struct backend *b, const struct backend_ops *ops,
 void backend_fini(struct backend *b)
 {
 	assert(b->claims == 0 && list_empty(&b->watches));
+	assert(list_empty(&b->ports));
 	pthread_mutex_destroy(&b->lock);
+	pthread_mutex_destroy(&b->ports_lock);
 	free(b->name);
 }
 
@@ -133,14 +137,42 @@ static void submit_late(struct port *p, struct io *io)
 		   worker_now_ns(p->worker) + wait_ns);
 }
 
+static struct port *find_port(struct backend *b, const struct worker *w)
+{
+	struct port *found = NULL;
+	struct list *l;
+
+	pthread_mutex_lock(&b->ports_lock);
+	list_for_each(l, &b->ports)
+	{
+		struct port *p = list_entry(l, struct port, link);
+
+		if (p->worker == w)
+			found = p;
+	}
+	pthread_mutex_unlock(&b->ports_lock);
+	return found;
+}
+
+static void add_port(struct backend *b, struct port *p)
+{
+	pthread_mutex_lock(&b->ports_lock);
+	list_add_tail(&b->ports, &p->link);
+	pthread_mutex_unlock(&b->ports_lock);
+}
+
+static void remove_port(struct backend *b, struct port *p)
+{
+	pthread_mutex_lock(&b->ports_lock);
+	list_del(&p->link);
+	pthread_mutex_unlock(&b->ports_lock);
+}
+
 int backend_attach(struct backend *b, struct worker *w, struct port **out)
 {
-	unsigned id = worker_id(w);
-	struct port *p;
+	struct port *p = find_port(b, w);
 	int ret;
 
-	assert(id < BACKEND_MAX_WORKERS);
-	p = b->ports[id];
 	if (!p) {
 		ret = b->ops->attach(b, w, &p);
 		if (ret)
@@ -149,9 +181,9 @@ int backend_attach(struct backend *b, struct worker *w, struct port **out)
 		p->worker = w;
 		p->users = 0;
 		p->submit = b->delay_us ? submit_late : b->ops->submit;
-		p->random = id + 1;
+		p->random = worker_id(w) + 1;
 		p->nr_held = 0;
-		b->ports[id] = p;
+		add_port(b, p);
 	}
 	p->users++;
 	*out = p;
@@ -166,6 +198,6 @@ void backend_detach(struct port *p)
 	if (--p->users)
 		return;
 	assert(!p->nr_held);
-	b->ports[worker_id(p->worker)] = NULL;
+	remove_port(b, p);
 	b->ops->detach(p);
 }

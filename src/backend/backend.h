@@ -157,8 +157,9 @@ struct backend {
 	/* found by a check: the path leads elsewhere by now, or nowhere */
 	atomic_bool is_outdated;
 
-	/* each worker's own */
-	struct port *ports[BACKEND_MAX_WORKERS];
+	/* under ports_lock, the list; a port is its worker's own */
+	pthread_mutex_t ports_lock;
+	struct list ports;
 };
 
 /* Who is told that a backend grew.  Embedded; list_del(&link) ends it. */
@@ -169,6 +170,7 @@ struct backend_watch {
 
 /* What every port has; the kinds embed it. */
 struct port {
+	struct list link;	/* the backend's */
 	struct backend *backend;
 	struct worker *worker;
 	unsigned users;		/* queues that were given it */
