@@ -204,9 +204,10 @@ class System:
 class Vringd(System):
     """Ours."""
 
-    def __init__(self, bench, name, path):
+    def __init__(self, bench, name, path, key=""):
         self.name = name
         self.path = path
+        self.key = key
         super().__init__(bench)
 
     def find(self):
@@ -232,6 +233,7 @@ targets:
     queues: {cell.queues}
     packed: {"on" if cell.ring == "packed" else "off"}
     backend: {self.backend(cell)}
+    {self.key}
 """)
         return [self.path, "-c", config]
 
@@ -429,7 +431,7 @@ def all_systems(bench, wanted):
     installed, and says which not."""
     makers = {
         "vringd": lambda: Vringd(bench, "vringd", bench.vringd),
-        "other": lambda: Vringd(bench, "other", bench.other),
+        "other": lambda: Vringd(bench, "other", bench.other, bench.other_key),
         "qsd": lambda: QemuStorageDaemon(bench, False),
         "qsd-iothread": lambda: QemuStorageDaemon(bench, True),
         "spdk": lambda: Spdk(bench, bench.spdk),

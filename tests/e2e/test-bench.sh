@@ -31,6 +31,13 @@ row mem-mixed-128 vringd "vringd +$number"
 row null-idle vringd 'vringd( +-){6}( +[0-9.]+){3}'
 grep -q 'the machine is ' "$T/said" || fail "says nothing of the machine"
 
+"$run" --time 0.2 --rounds 1 --size 1m --folder "$T/folder" \
+	--out "$T/other" --systems vringd,other \
+	--other-key 'serial: "a disk"' mem-read-32 >"$T/said" 2>&1 ||
+	{ cat "$T/said"; fail "it failed with another key"; }
+grep -q '^ .* other ' "$T/other/table.txt" ||
+	{ cat "$T/said"; fail "nothing of the other setting"; }
+
 # Of two rounds: 3 cells and an idle one of vringd, 2 of the stub.
 python3 - "$T/out/results.json" <<'PYTHON' || fail "the JSON lacks something"
 import json
