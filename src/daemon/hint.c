@@ -211,6 +211,15 @@ static void offer_word(const char *const *words, const char *text,
 		offer(h, nearest);
 }
 
+/* For words that are a switch, and more. */
+static void offer_switch(const char *const *words, const char *text,
+			 struct hint *h)
+{
+	for (const char *const *w = words; *w; w++)
+		if (!strcmp(*w, "on"))
+			offer_spelling(truths, text, h);
+}
+
 void hint_value(const struct value_rule *rule, const char *text, struct hint *h)
 {
 	h->text[0] = '\0';
@@ -238,6 +247,7 @@ void hint_value(const struct value_rule *rule, const char *text, struct hint *h)
 		break;
 	case VALUE_WORD:
 		offer_word(rule->words, text, h);
+		offer_switch(rule->words, text, h);
 		break;
 	default:
 		break;

@@ -107,6 +107,13 @@ Test(hint, knows_other_words)
 		{"1", "on"},	     {"Y", "on"}, {"enabled", "on"},
 		{"disabled", "off"}, {"2", NULL}, {NULL, NULL},
 	};
+	static const char *const autos[] = {"auto", "on", "off", NULL};
+	static const struct value_rule choice = {.type = VALUE_WORD,
+						 .words = autos};
+	static const struct sample choices[] = {
+		{"1", "on"},	     {"adaptive", NULL}, {"enabled", "on"},
+		{"disabled", "off"}, {"Auto", "auto"},	 {NULL, NULL},
+	};
 	static const struct sample polls[] = {
 		{"on", "auto"}, {"0", "off"},	{"50 usec", "50us"},
 		{"50", NULL},	{"20ms", NULL}, {NULL, NULL},
@@ -114,6 +121,7 @@ Test(hint, knows_other_words)
 
 	expect_values(&word, known);
 	expect_values(&boolean, truths);
+	expect_values(&choice, choices);
 	expect_values(&mode, modes);
 	expect_values(&poll, polls);
 }
