@@ -38,7 +38,9 @@
 #define PAIRS_MIN 4
 #define PAIRS_MAX 12
 
-/* A trial takes 50 ms for each pair. */
+/* A trial takes 50 ms for each pair, and longer with lulls. */
+#define TRIAL_MAX_NS (2 * S)
+
 #define PAUSE_MIN_NS (2 * S)
 #define PAUSE_MAX_NS (64 * S)
 
@@ -91,9 +93,19 @@ static void forget(struct chooser *c)
 	c->pause_ns = PAUSE_MIN_NS;
 }
 
-/* What has won will be tried again; what has lost, at the old load, not. */
-static void rest(struct chooser *c)
+static bool is_trying(const struct chooser *c)
 {
+	return c->facts.reason == CHOOSER_TRYING;
+}
+
+/*
+ * The load is gone, so a trial has no outcome.  When it comes back, what has
+ * won will be tried again; what has lost will not.
+ */
+static void rest(struct chooser *c, uint64_t now_ns)
+{
+	if (is_trying(c))
+		c->ended_ns = now_ns;
 	if (c->outcome == CHOOSER_WON)
 		forget(c);
 	c->load = 0;
@@ -103,8 +115,9 @@ static void rest(struct chooser *c)
 
 /* -- trials ---------------------------------------------------------------- */
 
-static void begin_trial(struct chooser *c)
+static void begin_trial(struct chooser *c, uint64_t now_ns)
 {
+	c->began_ns = now_ns;
 	c->before = 0;
 	c->nr_pairs = 0;
 	c->gain = 0;
@@ -112,13 +125,6 @@ static void begin_trial(struct chooser *c)
 	c->direct = 0;
 	set_reason(c, CHOOSER_TRYING);
 	set_ring(c, URING_DIRECT);
-}
-
-/* The load has come to an end, so there is no outcome. */
-static void give_up(struct chooser *c, uint64_t now_ns)
-{
-	c->ended_ns = now_ns;
-	rest(c);
 }
 
 static void lengthen_pause(struct chooser *c, enum chooser_reason outcome)
@@ -199,7 +205,7 @@ static void go_on_trying(struct chooser *c, double rate, uint64_t now_ns)
 		return;
 	}
 	if (rate < WORTH) {
-		give_up(c, now_ns);
+		rest(c, now_ns);
 		return;
 	}
 	if (c->before) {
@@ -249,7 +255,7 @@ static void watch(struct chooser *c, double rate, uint64_t ns, uint64_t now_ns)
 	note_load(c, rate, ns);
 	/* Around the limit, SQPOLL is not dropped for each window. */
 	if (c->load < (is_sqpoll ? WORTH / 2 : WORTH)) {
-		rest(c);
+		rest(c, now_ns);
 		return;
 	}
 	if (is_another(c)) {
@@ -259,7 +265,7 @@ static void watch(struct chooser *c, double rate, uint64_t ns, uint64_t now_ns)
 	}
 	set_reason(c, c->outcome);
 	if (is_due)
-		begin_trial(c);
+		begin_trial(c, now_ns);
 }
 
 /* -- samples --------------------------------------------------------------- */
@@ -275,7 +281,7 @@ static void end_window(struct chooser *c, const struct chooser_sample *s)
 	uint64_t ns = s->now_ns - c->begin.now_ns;
 	double rate = (double)(s->nr_done - c->begin.nr_done) * S / ns;
 
-	if (c->facts.reason == CHOOSER_TRYING)
+	if (is_trying(c))
 		go_on_trying(c, rate, s->now_ns);
 	else
 		watch(c, rate, ns, s->now_ns);
@@ -288,27 +294,33 @@ static bool is_starved(const struct chooser *c, const struct chooser_sample *s)
 	       s->now_ns - c->moved.now_ns >= STARVED_NS;
 }
 
+/* The owner slept, and not because of storage that is slow. */
+static bool had_lull(const struct chooser *c, const struct chooser_sample *s)
+{
+	return !s->nr_in_flight && s->now_ns - c->begin.now_ns >= LULL_NS;
+}
+
+static bool has_ended(const struct chooser *c, const struct chooser_sample *s)
+{
+	return had_lull(c, s) &&
+	       (s->now_ns - c->begin.now_ns >= END_NS ||
+		(is_trying(c) && s->now_ns - c->began_ns >= TRIAL_MAX_NS));
+}
+
 void chooser_look(struct chooser *c, const struct chooser_sample *s)
 {
-	uint64_t ns = s->now_ns - c->begin.now_ns;
-	bool is_trying = c->facts.reason == CHOOSER_TRYING;
-	/* The owner slept, and not because of storage that is slow. */
-	bool had_lull = !s->nr_in_flight && ns >= LULL_NS;
-
 	c->due_ns = s->now_ns + LOOK_NS;
 	if (!s->nr_waiting || s->nr_taken != c->moved.nr_taken)
 		c->moved = *s;
 	if (is_starved(c, s)) {
 		note_starved(c, s->now_ns);
 		begin_window(c, s);
-	} else if (had_lull && ns >= END_NS) {
-		if (is_trying)
-			c->ended_ns = s->now_ns;
-		rest(c);
+	} else if (has_ended(c, s)) {
+		rest(c, s->now_ns);
 		begin_window(c, s);
-	} else if (c->is_settling || (had_lull && is_trying)) {
+	} else if (c->is_settling || (had_lull(c, s) && is_trying(c))) {
 		begin_window(c, s);
-	} else if (ns >= WINDOW_NS) {
+	} else if (s->now_ns - c->begin.now_ns >= WINDOW_NS) {
 		end_window(c, s);
 	}
 }

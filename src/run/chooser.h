@@ -84,6 +84,7 @@ struct chooser {
 	double rates[URING_NR_KINDS];
 
 	/* the trial that is on */
+	uint64_t began_ns;
 	double before; /* rate of the last direct window; 0: there is none */
 	double sqpoll; /* rate of the window after it */
 	unsigned nr_pairs;

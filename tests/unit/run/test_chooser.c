@@ -554,6 +554,14 @@ Test(chooser, leaves_lulls_out_of_a_trial)
 	go(STEPS(1), 1000, 2000);
 	expect(URING_SQPOLL, CHOOSER_WON);
 	cr_expect_eq(nr_trials, 1);
+	/* There is nothing to tell from a guest that hardly does anything. */
+	begin();
+	go_until(URING_SQPOLL);
+	for (unsigned i = 0; i < 20; i++) {
+		doze(0.2);
+		go(1, 1, 1);
+	}
+	expect(URING_DIRECT, CHOOSER_NO_LOAD);
 	/* If it had asked, the ring would have been slow. */
 	begin();
 	for (unsigned i = 0; i < 2; i++) {
