@@ -120,12 +120,34 @@ static bool find_io_cpus(const struct config *c, cpu_set_t *set)
 	return CPU_COUNT(set) > 0;
 }
 
+/*
+ * Is there a CPU that no worker needs?  Where they are not pinned, each needs
+ * one all the same.
+ */
+static bool has_spare_cpu(const struct config *c)
+{
+	cpu_set_t set;
+
+	if (c->sqpoll_cpu >= 0)
+		return !value_cpus_has(&c->cpus, (unsigned)c->sqpoll_cpu);
+	if (c->cpus.nr)
+		return find_io_cpus(c, &set);
+	return sched_getaffinity(0, sizeof(set), &set) == 0 &&
+	       (unsigned)CPU_COUNT(&set) > config_nr_workers(c);
+}
+
 static int make_workers(struct daemon *d)
 {
+	static const enum worker_sqpoll sqpolls[] = {
+		[CONFIG_SQPOLL_AUTO] = WORKER_SQPOLL_AUTO,
+		[CONFIG_SQPOLL_ON] = WORKER_SQPOLL_ON,
+		[CONFIG_SQPOLL_OFF] = WORKER_SQPOLL_OFF,
+	};
 	const struct config *c = d->config;
 	cpu_set_t io_cpus;
 	struct worker_params p = {
-		.sqpoll = c->sqpoll,
+		.sqpoll = sqpolls[c->sqpoll],
+		.has_spare_cpu = has_spare_cpu(c),
 		.sqpoll_cpu = c->sqpoll_cpu,
 		.sqpoll_idle_ms = c->sqpoll_idle_us / 1000,
 		.io_workers = c->io_workers,

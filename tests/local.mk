@@ -343,6 +343,7 @@ e2e_tests = \
 	tests/e2e/test-single-disk.sh \
 	tests/e2e/test-sockets.sh \
 	tests/e2e/test-sqpoll.sh \
+	tests/e2e/test-sqpoll-auto.sh \
 	tests/e2e/test-status-while-busy.sh \
 	tests/e2e/test-stop-under-load.sh \
 	tests/e2e/test-torture-reload.sh \

@@ -88,9 +88,10 @@ static void leave_thread(struct file_port *fp)
 
 static void finish_rw(struct file_port *fp, struct io *io, int res)
 {
-	if (unlikely(io->step == FILE_STEP_BY_THREAD))
+	if (likely(io->step == FILE_STEP_AT_ONCE))
+		fp->path->nr_done++;
+	else
 		leave_thread(fp);
-	fp->path->nr_done++;
 	io->done(io, res);
 }
 

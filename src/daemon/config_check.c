@@ -505,6 +505,17 @@ static void check_top(const struct check *ck)
 				  c->sqpoll_cpu);
 }
 
+/*
+ * A thread that is only there while it pays has work all the time, and need not
+ * take a CPU for long after a trial.
+ */
+static void complete_top(struct config *c)
+{
+	if (!c->sqpoll_idle_us)
+		c->sqpoll_idle_us =
+			c->sqpoll == CONFIG_SQPOLL_AUTO ? 10000 : 1000000;
+}
+
 int config_check(struct config *c, const struct config_places *top,
 		 const struct config_places *targets,
 		 struct config_errors *errs)
@@ -517,6 +528,7 @@ int config_check(struct config *c, const struct config_places *top,
 				 .targets = targets,
 				 .errs = errs};
 
+	complete_top(c);
 	for (unsigned i = 0; i < c->nr_targets; i++) {
 		int err = complete_target(&ck, i);
 

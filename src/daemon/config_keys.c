@@ -9,6 +9,7 @@ static const char *const log_levels[] = {"err", "warn", "info", "debug", NULL};
 static const char *const devices[] = {"blk", NULL};
 static const char *const kinds[] = {"file", "mem", "null", NULL};
 static const char *const directs[] = {"auto", "on", "off", NULL};
+static const char *const sqpolls[] = {"auto", "on", "off", NULL};
 static const char *const memory_files[] = {"shmem", "any", NULL};
 
 #define STRUCT_TOP     struct config

@@ -32,6 +32,12 @@ enum config_direct {
 	CONFIG_DIRECT_OFF,
 };
 
+enum config_sqpoll {
+	CONFIG_SQPOLL_AUTO,
+	CONFIG_SQPOLL_ON,
+	CONFIG_SQPOLL_OFF,
+};
+
 enum config_memory_files {
 	CONFIG_MEMORY_FILES_SHMEM,
 	CONFIG_MEMORY_FILES_ANY,
@@ -98,7 +104,7 @@ struct config {
 	unsigned socket_mode;
 	enum config_log_level log_level;
 	uint64_t poll_us; /* 0: not at all; VALUE_POLL_AUTO */
-	bool sqpoll;
+	enum config_sqpoll sqpoll;
 	int sqpoll_cpu; /* -1: not pinned */
 	uint64_t sqpoll_idle_us;
 	unsigned io_workers;

@@ -236,6 +236,13 @@ static void say_vringd_worker_info(struct out *o,
 	end_sample(o, 1);
 }
 
+static void
+say_vringd_worker_ring_switches_total(struct out *o,
+				      const struct metrics_worker *w)
+{
+	end_sample(o, w->switches);
+}
+
 static void say_vringd_worker_queues(struct out *o,
 				     const struct metrics_worker *w)
 {

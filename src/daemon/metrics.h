@@ -25,6 +25,7 @@ struct metrics_worker {
 	unsigned id;
 	int cpu;		/* -1: not pinned */
 	const char *ring;
+	uint64_t switches;	/* of the ring */
 	unsigned queues;
 	uint64_t sleeps;
 	uint64_t polled_us;

@@ -85,11 +85,11 @@ static unsigned nr_lent_to(const struct survey *s, unsigned id)
 	return n;
 }
 
-static struct uring_facts ring_of(const struct worker *w)
+static struct io_facts io_of(const struct worker *w)
 {
-	struct uring_facts f;
+	struct io_facts f;
 
-	worker_ring_facts(w, &f);
+	worker_io_facts(w, &f);
 	return f;
 }
 
@@ -111,15 +111,17 @@ static struct json_object *workers_of(const struct survey *s)
 
 	for (unsigned i = 0; i < r->nr_workers; i++) {
 		struct json_object *o = json_object_new_object();
-		const struct uring_facts ring = ring_of(r->workers[i]);
+		const struct io_facts io = io_of(r->workers[i]);
 		int cpu = worker_cpu(r->workers[i]);
 
 		member_u64(o, "id", i);
 		member_add(o, "cpu", cpu < 0 ? NULL : json_object_new_int(cpu));
-		member_str(o, "ring", engine_ring(&ring));
-		member_add(o, "sqpoll", engine_sqpoll(&ring));
+		member_str(o, "ring", engine_ring(&io));
+		member_add(o, "sqpoll", engine_sqpoll(&io));
 		member_u64(o, "queues", nr_lent_to(s, i));
 		add_waits(o, r->workers[i]);
+		member_u64(o, "switches", io.choice.nr_switches);
+		member_str(o, "why", engine_why(&io));
 		json_object_array_add(a, o);
 	}
 	return a;
@@ -154,7 +156,7 @@ static bool is_waiting(const struct served *f)
 static struct json_object *make_status(const struct survey *s)
 {
 	struct json_object *o = json_object_new_object();
-	const struct uring_facts ring = ring_of(source(s)->workers[0]);
+	const struct io_facts io = io_of(source(s)->workers[0]);
 	unsigned connected = 0, waiting = 0, failed = 0;
 	struct counters sum = {0};
 	struct reload_facts reload;
@@ -172,7 +174,7 @@ static struct json_object *make_status(const struct survey *s)
 	member_u64(o, "pid", getpid());
 	member_str(o, "kernel", kernel());
 	member_u64(o, "uptime_s", now_s() - source(s)->started);
-	member_add(o, "engine", engine_make(&ring));
+	member_add(o, "engine", engine_make(&io));
 	member_add(o, "workers", workers_of(s));
 	reload_facts(source(s)->reload, &reload);
 	add_poll(o, reload.config);
@@ -227,14 +229,15 @@ static void fill_workers(struct metrics_worker *m, const struct survey *s)
 	const struct report_source *r = source(s);
 
 	for (unsigned i = 0; i < r->nr_workers; i++) {
-		const struct uring_facts ring = ring_of(r->workers[i]);
+		const struct io_facts io = io_of(r->workers[i]);
 		struct worker_waits waits;
 
 		worker_waits(r->workers[i], &waits);
 		m[i] = (struct metrics_worker){
 			.id = i,
 			.cpu = worker_cpu(r->workers[i]),
-			.ring = engine_ring(&ring),
+			.ring = engine_ring(&io),
+			.switches = io.choice.nr_switches,
 			.queues = nr_lent_to(s, i),
 			.sleeps = waits.sleeps,
 			.polled_us = waits.awake_ns / 1000,

@@ -181,6 +181,7 @@ static struct json_object *queue_of(const struct served_queue *q)
 	member_u64(o, "index", q->index);
 	member_str(o, "state", queue_state_name(q));
 	member_u64(o, "worker", f->worker);
+	member_str(o, "ring", engine_ring(&f->io));
 	member_str(o, "format", f->packed ? "packed" : "split");
 	member_u64(o, "entries", f->size);
 	member_bool(o, "event_index", f->event_idx);
@@ -202,12 +203,12 @@ static struct json_object *queues_of(const struct served *f)
 	return a;
 }
 
-/* Of a queue that its worker told about: all have the same. */
+/* Of the worker of the first queue that one told about. */
 static struct json_object *engine_of(const struct served *f)
 {
 	for (unsigned i = 0; i < f->nr_queues; i++)
 		if (!f->queues[i].draining)
-			return engine_make(&f->queues[i].facts.ring);
+			return engine_make(&f->queues[i].facts.io);
 	return NULL;
 }
 

@@ -451,10 +451,22 @@ void uring_facts(const struct uring *r, struct uring_facts *f)
 {
 	f->kind = r->kind;
 	f->setup = r->ring.flags & ~IORING_SETUP_R_DISABLED;
-	f->thread_asleep =
-		r->kind == URING_SQPOLL &&
-		__atomic_load_n(r->ring.sq.kflags, __ATOMIC_RELAXED) &
-			IORING_SQ_NEED_WAKEUP;
+}
+
+bool uring_is_asleep(const struct uring *r)
+{
+	return __atomic_load_n(r->ring.sq.kflags, __ATOMIC_RELAXED) &
+	       IORING_SQ_NEED_WAKEUP;
+}
+
+unsigned uring_nr_taken(const struct uring *r)
+{
+	return __atomic_load_n(r->ring.sq.khead, __ATOMIC_RELAXED);
+}
+
+unsigned uring_nr_waiting(const struct uring *r)
+{
+	return r->ring.sq.sqe_tail - uring_nr_taken(r);
 }
 
 const char *uring_setup_name(unsigned bit)

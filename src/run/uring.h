@@ -147,12 +147,21 @@ void uring_disarm(struct uring *r);
 /* What a ring is, for people. */
 struct uring_facts {
 	enum uring_kind kind;
-	unsigned setup;	     /* IORING_SETUP_ flags */
-	bool thread_asleep;  /* of SQPOLL, a moment ago */
+	unsigned setup;		/* IORING_SETUP_ flags */
 };
 
 /* Any thread. */
 void uring_facts(const struct uring *r, struct uring_facts *f);
+
+/*
+ * Of a ring with SQPOLL: is its thread asleep; how many entries has it taken so
+ * far, and how many wait for it?  Seen from memory alone.
+ *
+ * Any thread; the last one, worker only.
+ */
+bool uring_is_asleep(const struct uring *r);
+unsigned uring_nr_taken(const struct uring *r);
+unsigned uring_nr_waiting(const struct uring *r);
 
 /*
  * The name of a bit of IORING_SETUP_, such as "defer-taskrun", or NULL.  Any

@@ -80,6 +80,7 @@ struct worker {
 	struct wake ring_wakes[URING_NR_KINDS];
 	struct io_path io_path;
 	int nr_io_threads;	/* that somebody may hold, of the direct ring */
+	struct chooser chooser;
 	struct list phases[TURN_NR_PHASES];
 	struct list pollers;
 	struct alarms alarms;
@@ -150,7 +151,7 @@ static unsigned nr_files_allowed(void)
 }
 
 static int make_ring(struct worker *w, const struct worker_params *p,
-		     enum uring_kind kind)
+		     enum uring_kind kind, bool is_needed)
 {
 	struct uring_params rp = {
 		.kind = kind,
@@ -161,25 +162,51 @@ static int make_ring(struct worker *w, const struct worker_params *p,
 		.sqpoll_idle_ms = p->sqpoll_idle_ms,
 	};
 	char why[300];
+	int err;
 
-	if (kind == URING_SQPOLL && p->sqpoll_share)
-		rp.share = &p->sqpoll_share->rings[URING_SQPOLL];
-	int err = uring_init(&w->rings[kind], &rp);
-
-	if (err)
-		log_err(w->tag, "cannot make a ring: %s",
-			uring_explain(err, why, sizeof(why)));
+	if (kind == URING_SQPOLL && p->sqpoll_share &&
+	    has_ring(&p->sqpoll_share->rings[kind]))
+		rp.share = &p->sqpoll_share->rings[kind];
+	err = uring_init(&w->rings[kind], &rp);
+	if (!err)
+		return 0;
+	uring_explain(err, why, sizeof(why));
+	if (is_needed)
+		log_err(w->tag, "cannot make a ring: %s", why);
 	else
-		w->io_path.ring = &w->rings[kind];
+		log_warn(w->tag, "goes without sqpoll: %s", why);
 	return err;
+}
+
+static void fix_ring(struct worker *w, enum uring_kind kind,
+		     enum chooser_reason reason)
+{
+	chooser_fix(&w->chooser, kind, reason);
+	w->io_path.ring = &w->rings[kind];
 }
 
 static int make_rings(struct worker *w, const struct worker_params *p)
 {
-	int err = make_ring(w, p, URING_DIRECT);
+	int err = make_ring(w, p, URING_DIRECT, true);
 
-	if (!err && p->sqpoll)
-		err = make_ring(w, p, URING_SQPOLL);
+	if (err)
+		return err;
+	fix_ring(w, URING_DIRECT, CHOOSER_OFF);
+	switch (p->sqpoll) {
+	case WORKER_SQPOLL_OFF:
+		break;
+	case WORKER_SQPOLL_ON:
+		err = make_ring(w, p, URING_SQPOLL, true);
+		fix_ring(w, URING_SQPOLL, CHOOSER_ON);
+		break;
+	case WORKER_SQPOLL_AUTO:
+		if (!p->has_spare_cpu)
+			fix_ring(w, URING_DIRECT, CHOOSER_NO_CPU);
+		else if (make_ring(w, p, URING_SQPOLL, false))
+			fix_ring(w, URING_DIRECT, CHOOSER_NO_RING);
+		else
+			chooser_init(&w->chooser, w->clock.now_ns);
+	}
 	return err;
 }
 
@@ -213,6 +240,26 @@ static void fire_wakes(struct ev_loop *loop, struct ev_io *io, int events)
 	w->batch_len = 0;
 }
 
+/* Which ring the entries of the turns to come go to. */
+static void choose_ring(struct worker *w)
+{
+	const struct uring *sqpoll = &w->rings[URING_SQPOLL];
+	struct chooser_sample s;
+
+	if (likely(w->clock.now_ns < w->chooser.due_ns))
+		return;
+	s = (struct chooser_sample){
+		.now_ns = w->clock.now_ns,
+		.nr_done = w->io_path.nr_done,
+		.nr_in_flight = w->rings[URING_DIRECT].in_flight +
+				sqpoll->in_flight,
+		.nr_waiting = uring_nr_waiting(sqpoll),
+		.nr_taken = uring_nr_taken(sqpoll),
+	};
+	chooser_look(&w->chooser, &s);
+	w->io_path.ring = &w->rings[w->chooser.facts.ring];
+}
+
 /* Runs first when the loop has slept: what follows may make entries. */
 static void note_awake(struct ev_loop *loop, struct ev_check *check, int events)
 {
@@ -221,6 +268,7 @@ static void note_awake(struct ev_loop *loop, struct ev_check *check, int events)
 	(void)loop;
 	(void)events;
 	read_clock(w);
+	choose_ring(w);
 	for (int i = 0; i < URING_NR_KINDS; i++)
 		if (has_ring(&w->rings[i]))
 			uring_disarm(&w->rings[i]);
@@ -635,9 +683,14 @@ int worker_cpu(const struct worker *w)
 	return w->cpu;
 }
 
-void worker_ring_facts(const struct worker *w, struct uring_facts *f)
+void worker_io_facts(const struct worker *w, struct io_facts *f)
 {
-	uring_facts(w->io_path.ring, f);
+	const struct uring *sqpoll = &w->rings[URING_SQPOLL];
+
+	chooser_read(&w->chooser, &f->choice);
+	uring_facts(&w->rings[f->choice.ring], &f->ring);
+	f->has_thread = has_ring(sqpoll);
+	f->thread_asleep = f->has_thread && uring_is_asleep(sqpoll);
 }
 
 struct poll_change {

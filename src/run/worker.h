@@ -9,6 +9,7 @@
 
 #include "base/list.h"
 #include "run/alarms.h"
+#include "run/chooser.h"
 #include "run/mailbox.h"
 #include "run/uring.h"
 
@@ -110,10 +111,18 @@ struct wake {
 	void (*fire)(struct wake *k);
 };
 
+/* Whether to make the ring with SQPOLL too, and when to use it. */
+enum worker_sqpoll {
+	WORKER_SQPOLL_OFF,
+	WORKER_SQPOLL_ON,   /* always; to be without it is an error */
+	WORKER_SQPOLL_AUTO, /* while it wins */
+};
+
 struct worker_params {
 	unsigned id;		/* 0.. */
 	int cpu;		/* to be pinned to, or -1 */
-	bool sqpoll;		/* make the SQPOLL ring too, and prefer it */
+	enum worker_sqpoll sqpoll;
+	bool has_spare_cpu;	/* for the thread of SQPOLL, with auto */
 	int sqpoll_cpu;		/* -1: any */
 	unsigned sqpoll_idle_ms;
 	struct worker *sqpoll_share; /* whose SQPOLL thread to use, or NULL */
@@ -173,8 +182,16 @@ struct worker_waits {
 /* Any thread. */
 void worker_waits(const struct worker *w, struct worker_waits *out);
 
-/* What the ring is that backends use.  Any thread. */
-void worker_ring_facts(const struct worker *w, struct uring_facts *f);
+/* Where the entries of backends go. */
+struct io_facts {
+	struct chooser_facts choice;
+	struct uring_facts ring; /* the one that was chosen */
+	bool has_thread;	 /* of SQPOLL, even if another was chosen */
+	bool thread_asleep;	 /* a moment ago */
+};
+
+/* Any thread. */
+void worker_io_facts(const struct worker *w, struct io_facts *f);
 
 /* Have @m delivered on the worker's thread.  Any thread. */
 void worker_post(struct worker *w, struct mail *m);
@@ -192,8 +209,9 @@ struct ev_loop *worker_loop(struct worker *w);
 struct uring *worker_ring(struct worker *w, enum uring_kind kind);
 
 /*
- * Where backends make their entries: each on the ring that is here now, which
- * may be another in the next turn.  They count the reads and writes done.
+ * Where backends make their entries that do not wait: each on the ring that is
+ * here now, which may be another in the next turn.  They count those of reads
+ * and writes that are done.
  */
 struct io_path {
 	struct uring *ring;

@@ -767,7 +767,7 @@ struct worker *queue_worker(const struct queue *q)
 
 void queue_facts(const struct queue *q, struct queue_facts *f)
 {
-	worker_ring_facts(q->worker, &f->ring);
+	worker_io_facts(q->worker, &f->io);
 	f->size = q->ring.size;
 	f->pending = q->is_lost ? 0 : ring_pending(&q->ring);
 	f->packed = q->ring.is_packed;

@@ -145,7 +145,7 @@ const char *queue_why(const struct queue *q);
  * Facts of a lent queue, taken by its worker and copied to the home by mail.
  */
 struct queue_facts {
-	struct uring_facts ring;	/* of its worker */
+	struct io_facts io;	/* of its worker */
 	unsigned size;
 	unsigned pending;	/* entries made available and not taken */
 	bool packed;

@@ -45,8 +45,10 @@ is file '{"flush", "version-1"} <= set(s["session"]["feature_names"])' True
 is file 'int(s["session"]["features"], 16) >> 32 & 1' 1
 is file 's["session"]["inflight_region"]' front-end
 is file '"config" in s["session"]["protocol_feature_names"]' True
-is file 's["session"]["engine"]["ring"], s["session"]["engine"]["sqpoll"]' \
-	"direct None"
+is file 's["session"]["engine"]["ring"], s["session"]["engine"]["switches"]' \
+	"direct 0"
+is file 's["session"]["engine"]["sqpoll"] in (None, "awake", "asleep")' True
+is file '{q["ring"] for q in s["session"]["queues"]}' "{'direct'}"
 is file '"defer-taskrun" in s["session"]["engine"]["setup"]' True
 is file 'sum(r["bytes"] for r in s["session"]["memory"]["regions"]) ==
 	s["session"]["memory"]["bytes"] > 0' True

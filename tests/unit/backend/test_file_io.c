@@ -596,21 +596,30 @@ Test(file_io, follows_a_path_that_changes)
 	}
 }
 
-Test(file_io, counts_what_is_read_and_written)
+Test(file_io, counts_what_is_read_and_written_at_once)
 {
 	cr_assert(start(&places[0]));
 	const uint64_t *nr_done = &worker_io_path(s.t.worker)->nr_done;
 	uint64_t before = *nr_done;
 
+	if (!port()->can_refuse) {
+		cr_log_info("all goes by threads here");
+		stop();
+		return;
+	}
 	for (int i = 0; i < 3; i++)
 		cr_assert_eq(iotest_one(&s.t, IO_READ, 0, s.area, 4096), 0);
 	cr_expect_eq(*nr_done - before, 3);
 	cr_assert_eq(iotest_one(&s.t, IO_FLUSH, 0, NULL, 0), 0);
 	cr_expect_eq(*nr_done - before, 3);
-	/* Not where it was aligned, so by way of a buffer. */
-	cr_assert_eq(iotest_one(&s.t, IO_WRITE, 0, s.area + 1, 4096), 0);
+	/* Not to where it would be aligned, so by way of a buffer. */
+	cr_assert_eq(iotest_one(&s.t, IO_READ, 0, s.area + 1, 4096), 0);
 	cr_expect_eq(*nr_done - before, 4);
-	memcpy(s.model, s.area + 1, 4096);
+	/* Not at once, but by a thread. */
+	empty(IO_DISCARD, 0, 65536, 65536);
+	before = *nr_done;
+	transfer(IO_WRITE, 65536, 4096, 0, 4096);
+	cr_expect_eq(*nr_done - before, 0);
 	expect_model();
 	stop();
 }

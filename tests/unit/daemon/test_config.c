@@ -91,9 +91,9 @@ Test(config, takes_an_empty_file_and_fills_the_defaults)
 		cr_assert_eq(c->socket_mode, 0660);
 		cr_assert_eq(c->log_level, CONFIG_LOG_INFO);
 		cr_assert_eq(c->poll_us, VALUE_POLL_AUTO);
-		cr_assert_not(c->sqpoll);
+		cr_assert_eq(c->sqpoll, CONFIG_SQPOLL_AUTO);
 		cr_assert_eq(c->sqpoll_cpu, -1);
-		cr_assert_eq(c->sqpoll_idle_us, 1000000);
+		cr_assert_eq(c->sqpoll_idle_us, 10000);
 		cr_assert_eq(c->io_workers, 64);
 		cr_assert_eq(c->nr_targets, 0);
 		cr_assert_geq(config_nr_workers(c), 1);
@@ -190,7 +190,7 @@ Test(config, reads_every_key)
 	cr_assert_eq(c->control_mode, 0600);
 	cr_assert_eq(c->log_level, CONFIG_LOG_DEBUG);
 	cr_assert_eq(c->poll_us, 50);
-	cr_assert(c->sqpoll);
+	cr_assert_eq(c->sqpoll, CONFIG_SQPOLL_ON);
 	cr_assert_eq(c->sqpoll_cpu, 3);
 	cr_assert_eq(c->sqpoll_idle_us, 20000);
 	cr_assert_eq(c->io_workers, 1000);
@@ -321,8 +321,8 @@ Test(config, reports_all_errors_with_their_places)
 	       "f:1:1: targts: unknown key, did you mean targets?\n"
 	       "f:2:12: log-level: expected err, warn, info or debug, got "
 	       "\"loud\"\n"
-	       "f:3:9: sqpoll: expected on or off, got \"1\", did you mean "
-	       "on?\n"
+	       "f:3:9: sqpoll: expected auto, on or off, got \"1\", did you "
+	       "mean on?\n"
 	       "f:4:17: control.mode: expected an octal mode such as 0660, got "
 	       "\"9\"\n"
 	       "f:4:26: control.path: expected an absolute path, got \"rel\"\n"
@@ -394,9 +394,14 @@ Test(config, takes_what_yaml_is_written_by_programs)
 	for (size_t i = 0; i < ARRAY_SIZE(switches); i++) {
 		snprintf(text, sizeof(text), "sqpoll: %s\n", switches[i]);
 		c = accept(text);
-		cr_assert(c->sqpoll, "%s", text);
+		cr_assert_eq(c->sqpoll, CONFIG_SQPOLL_ON, "%s", text);
+		cr_assert_eq(c->sqpoll_idle_us, 1000000);
 		config_put(c);
 	}
+	c = accept("sqpoll: no\nsqpoll-idle: 20ms");
+	cr_assert_eq(c->sqpoll, CONFIG_SQPOLL_OFF);
+	cr_assert_eq(c->sqpoll_idle_us, 20000);
+	config_put(c);
 	c = accept("\xef\xbb\xbfsocket-dir: /x\r\n"
 		   "targets:\r\n"
 		   "  - name: on\r\n"

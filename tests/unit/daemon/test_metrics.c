@@ -12,7 +12,8 @@
 static struct metrics_target targets[2];
 static struct metrics_worker workers[2] = {
 	{.id = 0, .cpu = -1, .ring = "direct", .queues = 3},
-	{.id = 1, .cpu = 7, .ring = "sqpoll", .sleeps = 5, .polled_us = 12},
+	{.id = 1, .cpu = 7, .ring = "sqpoll", .switches = 12, .sleeps = 5,
+	 .polled_us = 12},
 };
 static struct metrics_facts facts = {
 	.version = "0.1",
@@ -74,6 +75,8 @@ Test(metrics, tells_of_the_daemon)
 	expect("vringd_config_from_last_good 0");
 	expect("vringd_worker_info{worker=\"0\",ring=\"direct\"} 1");
 	expect("vringd_worker_info{worker=\"1\",cpu=\"7\",ring=\"sqpoll\"} 1");
+	expect("vringd_worker_ring_switches_total{worker=\"0\"} 0");
+	expect("vringd_worker_ring_switches_total{worker=\"1\"} 12");
 	expect("vringd_worker_queues{worker=\"0\"} 3");
 	expect("vringd_worker_sleeps_total{worker=\"1\"} 5");
 	expect("vringd_worker_poll_seconds_total{worker=\"1\"} 0.000012");

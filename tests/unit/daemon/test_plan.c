@@ -210,6 +210,8 @@ Test(plan, names_keys_of_the_file_that_differ)
 			     id == CONFIG_KEY_TOP_io_workers ||
 				     id == CONFIG_KEY_TOP_log_level ||
 				     id == CONFIG_KEY_TOP_sqpoll ||
+				     /* which follows from it */
+				     id == CONFIG_KEY_TOP_sqpoll_idle_us ||
 				     id == CONFIG_KEY_CONTROL_control_path,
 			     "%s", config_keys[id].name);
 }

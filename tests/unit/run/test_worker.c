@@ -23,11 +23,12 @@ static sem_t finished;
 
 static uint64_t poll_us;
 
-static void start(bool sqpoll)
+static void start(enum worker_sqpoll sqpoll)
 {
 	struct worker_params p = {
 		.cpu = -1,
 		.sqpoll = sqpoll,
+		.has_spare_cpu = true,
 		.sqpoll_cpu = -1,
 		.sqpoll_idle_ms = 10,
 		.io_workers = 4,
@@ -41,7 +42,7 @@ static void start(bool sqpoll)
 
 static void start_direct(void)
 {
-	start(false);
+	start(WORKER_SQPOLL_OFF);
 }
 
 static void start_nothing(void)
@@ -481,7 +482,7 @@ Test(worker, submits_and_hands_out_completions)
 
 static void start_sqpoll(void)
 {
-	start(true);
+	start(WORKER_SQPOLL_ON);
 }
 
 /* -- threads of io-wq */
@@ -766,7 +767,7 @@ static bool has_become(const unsigned *n, unsigned wanted)
 static void start_awake(void)
 {
 	poll_us = 3600ULL * 1000000;
-	start(false);
+	start(WORKER_SQPOLL_OFF);
 }
 
 Test(worker, finds_work_without_a_wake_while_it_is_awake, .init = start_awake)
@@ -871,7 +872,7 @@ Test(worker, does_not_arm_what_is_looked_at_no_more)
 static void start_adapting(void)
 {
 	poll_us = WORKER_POLL_AUTO;
-	start(false);
+	start(WORKER_SQPOLL_OFF);
 }
 
 static void answer_and_poll(void)
@@ -887,6 +888,157 @@ Test(worker, sleeps_when_it_was_taught_to_wait, .init = start_adapting)
 	for (unsigned i = 0; i < 1000; i++)
 		on_worker(answer_and_poll);
 	expect_no_wakeups();
+}
+
+/* -- the choice of the ring */
+
+static void start_auto(void)
+{
+	start(WORKER_SQPOLL_AUTO);
+}
+
+static void nothing(void)
+{
+}
+
+static void expect_choice(enum uring_kind ring, enum chooser_reason reason)
+{
+	struct io_facts f;
+
+	worker_io_facts(w, &f);
+	cr_assert_eq(f.choice.ring, ring);
+	cr_assert_eq(f.choice.reason, reason, "%s",
+		     chooser_explain(f.choice.reason));
+	cr_assert_eq(f.ring.kind, ring);
+}
+
+Test(worker, does_as_is_configured)
+{
+	expect_choice(URING_DIRECT, CHOOSER_OFF);
+	stop();
+	start(WORKER_SQPOLL_ON);
+	expect_choice(URING_SQPOLL, CHOOSER_ON);
+}
+
+Test(worker, begins_with_the_direct_ring_where_it_may_choose,
+     .init = start_auto)
+{
+	struct io_facts f;
+
+	expect_choice(URING_DIRECT, CHOOSER_NO_LOAD);
+	worker_io_facts(w, &f);
+	cr_assert(f.has_thread);
+	cr_assert_not_null(worker_ring(w, URING_SQPOLL));
+	write_and_wait();
+	expect_choice(URING_DIRECT, CHOOSER_NO_LOAD);
+	expect_no_wakeups();
+	worker_io_facts(w, &f);
+	cr_assert(f.thread_asleep);
+}
+
+Test(worker, makes_no_thread_where_no_cpu_is_left, .init = start_nothing)
+{
+	struct worker_params p = {
+		.cpu = -1,
+		.sqpoll = WORKER_SQPOLL_AUTO,
+		.sqpoll_cpu = -1,
+		.sqpoll_idle_ms = 10,
+		.io_workers = 4,
+	};
+	struct io_facts f;
+
+	cr_assert_eq(worker_new(&w, &p), 0);
+	expect_choice(URING_DIRECT, CHOOSER_NO_CPU);
+	cr_assert_null(worker_ring(w, URING_SQPOLL));
+	worker_io_facts(w, &f);
+	cr_assert_not(f.has_thread);
+}
+
+Test(worker, does_without_sqpoll_where_it_is_not_possible,
+     .init = start_nothing)
+{
+	struct worker_params p = {
+		.cpu = -1,
+		.sqpoll = WORKER_SQPOLL_AUTO,
+		.has_spare_cpu = true,
+		.sqpoll_cpu = 100000,
+		.sqpoll_idle_ms = 10,
+		.io_workers = 4,
+	};
+	struct worker *other;
+
+	cr_assert_eq(worker_new(&w, &p), 0);
+	expect_choice(URING_DIRECT, CHOOSER_NO_RING);
+	/* Another worker, for which it is possible, has a thread of its own. */
+	p.id = 1;
+	p.sqpoll_cpu = -1;
+	p.sqpoll_share = w;
+	cr_assert_eq(worker_new(&other, &p), 0);
+	cr_assert_not_null(worker_ring(other, URING_SQPOLL));
+	worker_free(other);
+	/* Who says that it must be is told. */
+	p.sqpoll = WORKER_SQPOLL_ON;
+	p.sqpoll_cpu = 100000;
+	cr_assert_lt(worker_new(&other, &p), 0);
+}
+
+static struct uring_op loads[16];
+static unsigned nr_loads;
+static bool loading;
+
+static void add_load(struct uring_op *o)
+{
+	struct io_uring_sqe *sqe = uring_sqe(worker_io_path(w)->ring);
+
+	io_uring_prep_nop(sqe);
+	uring_sqe_done(sqe, o);
+}
+
+static void load_done(struct uring_op *o, int res)
+{
+	cr_assert_eq(res, 0);
+	worker_io_path(w)->nr_done++;
+	if (loading)
+		add_load(o);
+	else if (!--nr_loads)
+		sem_post(&finished);
+}
+
+static void begin_load(void)
+{
+	loading = true;
+	nr_loads = ARRAY_SIZE(loads);
+	for (unsigned i = 0; i < nr_loads; i++) {
+		loads[i].done = load_done;
+		add_load(&loads[i]);
+	}
+}
+
+static void end_load(void)
+{
+	loading = false;
+}
+
+Test(worker, tries_both_rings_under_load_and_loses_nothing,
+     .init = start_auto)
+{
+	struct io_facts f;
+
+	on_worker(begin_load);
+	do {
+		usleep(10000);
+		worker_io_facts(w, &f);
+	} while (f.choice.nr_switches < 6);
+	on_worker(end_load);
+	wait_until_finished();
+	cr_assert_eq(worker_ring(w, URING_DIRECT)->in_flight, 0);
+	cr_assert_eq(worker_ring(w, URING_SQPOLL)->in_flight, 0);
+	/* It looks when it wakes, and lets the thread sleep. */
+	usleep(1200000);
+	on_worker(nothing);
+	expect_choice(URING_DIRECT, CHOOSER_NO_LOAD);
+	worker_io_facts(w, &f);
+	cr_assert(f.thread_asleep);
 }
 
 static struct wake kicked;
