@@ -374,10 +374,14 @@ static void mask_hangup(int how)
 
 static int make_loop(struct daemon *d)
 {
+	int err;
+
 	d->loop = ev_default_loop(EVBACKEND_EPOLL | EVFLAG_NOENV);
 	if (!d->loop)
 		return -ENOMEM;
-	mailbox_init(&d->mailbox, d->loop);
+	err = mailbox_init(&d->mailbox, d->loop);
+	if (err)
+		return err;
 	ev_signal_init(&d->sigterm, begin_stop, SIGTERM);
 	ev_signal_init(&d->sigint, begin_stop, SIGINT);
 	d->sigterm.data = d;

@@ -12,7 +12,7 @@
 #include "run/offload.h"
 
 /* How often a storage that somebody else has is asked for again. */
-#define CLAIM_RETRY_S 0.2
+#define CLAIM_RETRY_NS 200000000
 
 /* Bytes that processors hand to each other at once. */
 #define CACHE_LINE 64
@@ -65,7 +65,7 @@ struct loans {
 
 	/* the home's */
 	enum claim_state claim;
-	struct ev_timer retry;
+	struct alarm retry;
 	bool waits;			/* for somebody else, as was said */
 	bool is_new;			/* the guest has had nothing yet */
 	char why[256];
@@ -191,11 +191,9 @@ static void run_claim(struct offload_job *j)
 		l->result = backend_claim(b, l->job_why, sizeof(l->job_why));
 }
 
-static void retry_claim(struct ev_loop *loop, struct ev_timer *w, int revents)
+static void retry_claim(struct alarm *a)
 {
-	(void)loop;
-	(void)revents;
-	settle(w->data);
+	settle(container_of(a, struct loans, retry));
 }
 
 static void note_refused(struct loans *l)
@@ -210,8 +208,8 @@ static void note_refused(struct loans *l)
 			  l->why);
 	l->claim = CLAIM_NONE;
 	l->waits = true;
-	ev_timer_set(&l->retry, CLAIM_RETRY_S, 0.);
-	ev_timer_start(worker_loop(l->home), &l->retry);
+	alarms_set(worker_alarms(l->home), &l->retry,
+		   worker_now_ns(l->home) + CLAIM_RETRY_NS);
 }
 
 static void claim_done(struct offload_job *j)
@@ -265,10 +263,10 @@ static void settle_claim(struct loans *l, bool wanted, bool used)
 		drop_claim(l);
 	if (l->claim != CLAIM_NONE)
 		return;
-	if (wanted && !ev_is_active(&l->retry))
+	if (wanted && !alarm_is_set(&l->retry))
 		take_claim(l);
 	if (!wanted) {
-		ev_timer_stop(worker_loop(l->home), &l->retry);
+		alarms_clear(worker_alarms(l->home), &l->retry);
 		l->waits = false;
 	}
 }
@@ -407,8 +405,7 @@ int loans_new(struct loans **out, const struct loans_params *p)
 	}
 	/* The array of workers was the caller's. */
 	l->p.workers = NULL;
-	ev_timer_init(&l->retry, retry_claim, 0., 0.);
-	l->retry.data = l;
+	alarm_init(&l->retry, retry_claim);
 	*out = l;
 	return 0;
 }

@@ -13,13 +13,13 @@
 #include "vhost/link.h"
 
 /* How long a second client is held while the first shows no sign of leaving. */
-#define HOLD_S 0.5
+#define HOLD_MS 500
 
 /* A guest looks at its disk sooner, unless its firmware waits for somebody. */
 #define QUIET_S 10
 
 /* How long to accept nobody after descriptors or memory ran out. */
-#define PAUSE_S 1.0
+#define PAUSE_MS 1000
 
 struct server {
 	/* constant */
@@ -47,9 +47,9 @@ struct server {
 
 	/* the home's */
 	struct ev_io accept;
-	struct ev_timer hold;
-	struct ev_timer pause;		/* accepts nobody meanwhile */
-	struct ev_timer quiet;		/* runs once a queue was ready */
+	struct alarm hold;
+	struct alarm pause;		/* accepts nobody meanwhile */
+	struct alarm quiet;		/* runs once a queue was ready */
 	struct session *session;
 	struct counters then;		/* when it began */
 	struct counters own;		/* of sessions, read by control */
@@ -148,13 +148,15 @@ static uint64_t requests_of(const struct counters *c)
 	       c->write_zeroes;
 }
 
-/* libev wants no timer changed that runs. */
-static void restart_timer(struct server *s, struct ev_timer *timer,
-			  double seconds)
+static void set_alarm(struct server *s, struct alarm *a, uint64_t ms)
 {
-	ev_timer_stop(worker_loop(s->home), timer);
-	ev_timer_set(timer, seconds, 0.);
-	ev_timer_start(worker_loop(s->home), timer);
+	alarms_set(worker_alarms(s->home), a,
+		   worker_now_ns(s->home) + ms * 1000000);
+}
+
+static void clear_alarm(struct server *s, struct alarm *a)
+{
+	alarms_clear(worker_alarms(s->home), a);
 }
 
 /*
@@ -162,13 +164,11 @@ static void restart_timer(struct server *s, struct ev_timer *timer,
  * its memory file privately, without share=on: we see other memory then.  But a
  * guest that has not begun yet looks the same, as VMMs kick too.
  */
-static void quiet_over(struct ev_loop *loop, struct ev_timer *w, int revents)
+static void quiet_over(struct alarm *a)
 {
-	struct server *s = w->data;
+	struct server *s = container_of(a, struct server, quiet);
 	struct counters now;
 
-	(void)loop;
-	(void)revents;
 	loans_counters(s->loans, &now);
 	if (s->ended || now.kicks == s->then.kicks || now.inflight ||
 	    requests_of(&now) + now.errors + now.unsupported !=
@@ -186,7 +186,7 @@ static void await_requests(struct server *s)
 	if (s->awaits)
 		return;
 	s->awaits = true;
-	restart_timer(s, &s->quiet, QUIET_S);
+	set_alarm(s, &s->quiet, QUIET_S * 1000);
 }
 
 static void queue_ready(void *ctx, struct session *session, unsigned index)
@@ -374,12 +374,10 @@ static void say_held(const struct server *s)
 		  (int)held_pid(s), nr_in_flight(s), (int)s->last_pid);
 }
 
-static void hold_over(struct ev_loop *loop, struct ev_timer *w, int revents)
+static void hold_over(struct alarm *a)
 {
-	struct server *s = w->data;
+	struct server *s = container_of(a, struct server, hold);
 
-	(void)loop;
-	(void)revents;
 	if (s->held_fd < 0)
 		return;
 	if (is_served(s))
@@ -393,15 +391,14 @@ static void hold_client(struct server *s, int fd)
 	if (s->held_fd >= 0)
 		let_go(s, "a third one came");
 	s->held_fd = fd;
-	restart_timer(s, &s->hold, HOLD_S);
+	set_alarm(s, &s->hold, HOLD_MS);
 }
 
-static void pause_over(struct ev_loop *loop, struct ev_timer *w, int revents)
+static void pause_over(struct alarm *a)
 {
-	struct server *s = w->data;
+	struct server *s = container_of(a, struct server, pause);
 
-	(void)revents;
-	ev_io_start(loop, &s->accept);
+	ev_io_start(worker_loop(s->home), &s->accept);
 }
 
 /* Without the pause, a client that we cannot take would keep the loop busy. */
@@ -410,7 +407,7 @@ static void pause_accepting(struct server *s, int err)
 	log_warn(s->p.tag, "cannot accept a client: %s%s", strerror(-err),
 		 remedy(err));
 	ev_io_stop(worker_loop(s->home), &s->accept);
-	restart_timer(s, &s->pause, PAUSE_S);
+	set_alarm(s, &s->pause, PAUSE_MS);
 }
 
 static void accept_client(struct ev_loop *loop, struct ev_io *w, int revents)
@@ -434,11 +431,9 @@ static void accept_client(struct ev_loop *loop, struct ev_io *w, int revents)
 
 static void stop_listening(struct server *s)
 {
-	struct ev_loop *loop = worker_loop(s->home);
-
-	ev_io_stop(loop, &s->accept);
-	ev_timer_stop(loop, &s->pause);
-	ev_timer_stop(loop, &s->hold);
+	ev_io_stop(worker_loop(s->home), &s->accept);
+	clear_alarm(s, &s->pause);
+	clear_alarm(s, &s->hold);
 }
 
 /* The session is over, and all that it had was given back. */
@@ -452,14 +447,14 @@ static void finish_session(struct server *s)
 	s->awaits = false;
 	s->refuses = false;
 	s->said_empty = false;
-	ev_timer_stop(worker_loop(s->home), &s->quiet);
+	clear_alarm(s, &s->quiet);
 	s->p.device->ops->power_on(s->p.device);
 	if (fd < 0 || s->closing) {
 		set_connected(s, false);
 		return;
 	}
 	s->held_fd = -1;
-	ev_timer_stop(worker_loop(s->home), &s->hold);
+	clear_alarm(s, &s->hold);
 	begin_session(s, fd);
 }
 
@@ -549,12 +544,9 @@ static void deliver_start(struct mail *m)
 
 	ev_io_init(&s->accept, accept_client, s->p.listen_fd, EV_READ);
 	s->accept.data = s;
-	ev_timer_init(&s->hold, hold_over, 0., 0.);
-	s->hold.data = s;
-	ev_timer_init(&s->pause, pause_over, 0., 0.);
-	s->pause.data = s;
-	ev_timer_init(&s->quiet, quiet_over, 0., 0.);
-	s->quiet.data = s;
+	alarm_init(&s->hold, hold_over);
+	alarm_init(&s->pause, pause_over);
+	alarm_init(&s->quiet, quiet_over);
 	if (s->p.listen_fd >= 0)
 		ev_io_start(worker_loop(s->home), &s->accept);
 	else

@@ -189,11 +189,14 @@ static void stop_limit(struct ev_loop *loop, struct ev_timer *w, int revents)
 static int make_loop(struct single *s)
 {
 	static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
+	int err;
 
 	s->loop = ev_default_loop(EVBACKEND_EPOLL | EVFLAG_NOENV);
 	if (!s->loop)
 		return -ENOMEM;
-	mailbox_init(&s->mailbox, s->loop);
+	err = mailbox_init(&s->mailbox, s->loop);
+	if (err)
+		return err;
 	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
 		ev_signal_init(&s->signals[i], stop_signal, numbers[i]);
 		s->signals[i].data = s;

@@ -44,6 +44,12 @@ void alarms_fini(struct alarms *as);
 /* Not set, and calls @fire when its time has come. */
 void alarm_init(struct alarm *a, void (*fire)(struct alarm *a));
 
+/* Will it fire? */
+static inline bool alarm_is_set(const struct alarm *a)
+{
+	return a->at_ns;
+}
+
 /* Set @a, or set it anew.  It fires once, in an alarms_run() to come. */
 void alarms_set(struct alarms *as, struct alarm *a, uint64_t at_ns);
 

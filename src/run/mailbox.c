@@ -2,33 +2,48 @@
 /* Messages from any thread to the thread that runs a libev loop. */
 #include "run/mailbox.h"
 
+#include <errno.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
 /*
  * A stack that posters push to and that the receiver takes as a whole and turns
  * round.  Nobody takes single messages out, so there is no ABA problem.
  */
 
-static void deliver_async(struct ev_loop *loop, struct ev_async *async,
-			  int events)
+static void on_readable(struct ev_loop *loop, struct ev_io *io, int events)
 {
+	eventfd_t value;
+
 	(void)loop;
 	(void)events;
-	mailbox_deliver(async->data);
+	eventfd_read(io->fd, &value);
+	mailbox_deliver(io->data);
 }
 
-void mailbox_init(struct mailbox *b, struct ev_loop *loop)
+int mailbox_init(struct mailbox *b, struct ev_loop *loop)
 {
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
 	atomic_init(&b->head, NULL);
 	b->loop = loop;
-	ev_async_init(&b->async, deliver_async);
-	b->async.data = b;
-	ev_async_start(loop, &b->async);
+	ev_io_init(&b->io, on_readable, fd, EV_READ);
+	b->io.data = b;
+	if (fd < 0)
+		return -errno;
+	ev_io_start(loop, &b->io);
+	return 0;
 }
 
 void mailbox_fini(struct mailbox *b)
 {
+	if (b->io.fd < 0)
+		return;
 	while (mailbox_deliver(b))
 		;
-	ev_async_stop(b->loop, &b->async);
+	ev_io_stop(b->loop, &b->io);
+	close(b->io.fd);
+	b->io.fd = -1;
 }
 
 void mailbox_post(struct mailbox *b, struct mail *m)
@@ -49,7 +64,7 @@ void mailbox_post(struct mailbox *b, struct mail *m)
 
 	/* Whoever posted to the empty box has woken the loop already. */
 	if (!head)
-		ev_async_send(b->loop, &b->async);
+		eventfd_write(b->io.fd, 1);
 }
 
 static struct mail *reverse(struct mail *m)

@@ -19,13 +19,18 @@ struct mail {
 struct mailbox {
 	_Atomic(struct mail *) head;	/* newest first */
 	struct ev_loop *loop;
-	struct ev_async async;
+	struct ev_io io;		/* of an eventfd, or of -1 */
 };
 
-/* The loop's thread, or before that thread runs. */
-void mailbox_init(struct mailbox *b, struct ev_loop *loop);
+/*
+ * Returns 0 or -errno.  The loop's thread, or before that thread runs.
+ */
+int mailbox_init(struct mailbox *b, struct ev_loop *loop);
 
-/* The loop's thread.  What was not delivered is delivered now. */
+/*
+ * The loop's thread.  What was not delivered is delivered now.  Accepts one
+ * whose init failed.
+ */
 void mailbox_fini(struct mailbox *b);
 
 /*

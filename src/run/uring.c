@@ -159,6 +159,8 @@ static int setup_ring(struct uring *r, const struct uring_params *p)
 
 static int add_eventfd(struct uring *r)
 {
+	if (r->kind == URING_DIRECT)
+		return 0;
 	r->eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (r->eventfd < 0)
 		return -errno;
@@ -404,6 +406,11 @@ int uring_submit(struct uring *r)
 		n = io_uring_submit(&r->ring);
 	} while (n == -EINTR);
 	return n;
+}
+
+void uring_wait(struct uring *r)
+{
+	io_uring_submit_and_wait(&r->ring, 1);
 }
 
 static bool has_deferred(const struct uring *r)

@@ -18,14 +18,15 @@
  *
  * The direct ring is SINGLE_ISSUER, DEFER_TASKRUN and TASKRUN_FLAG.  Its
  * completions are not in memory until the worker enters the kernel, and its
- * ring descriptor does not wake an epoll, so it has a registered eventfd, which
- * is watched edge-triggered and never read.  The eventfd is switched off
- * (CQ_EVENTFD_DISABLED) while the worker is awake: then neither our own calls
- * nor I/O that completes at once can wake us for nothing.  Going to sleep is:
- * uring_arm(), look once more at uring_has_work(), sleep.
+ * ring descriptor does not wake an epoll.  So the worker sleeps in it:
+ * uring_wait().
  *
  * The SQPOLL ring is the same to its users, with a kernel thread that takes
- * the entries.
+ * the entries.  It has a registered eventfd, which is watched edge-triggered
+ * and never read.  The eventfd is switched off (CQ_EVENTFD_DISABLED) while the
+ * worker is awake, so that I/O that completes at once cannot wake us for
+ * nothing.  Going to sleep is: uring_arm(), look once more at uring_has_work(),
+ * sleep.
  *
  * An entry's user_data is a struct uring_op; its done() gets the result.
  */
@@ -66,7 +67,7 @@ struct uring_table {
 struct uring {
 	struct io_uring ring;	/* ring_fd is -1 before uring_init() */
 	enum uring_kind kind;
-	int eventfd;
+	int eventfd;		/* -1: the direct ring needs none */
 	unsigned in_flight;	/* entries whose done() has not been run */
 	struct uring_table files;
 	struct uring_table buffers;
@@ -140,7 +141,16 @@ unsigned uring_reap(struct uring *r);
  */
 bool uring_has_work(const struct uring *r);
 
-/* The eventfd announces completions (before sleeping), or not.  Worker only. */
+/*
+ * Tell the kernel of new entries and sleep until there is a completion, or a
+ * signal.  Worker only.
+ */
+void uring_wait(struct uring *r);
+
+/*
+ * The eventfd of an SQPOLL ring announces completions (before sleeping), or
+ * not.  Worker only.
+ */
 void uring_arm(struct uring *r);
 void uring_disarm(struct uring *r);
 

@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <poll.h>
 #include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,9 +24,6 @@
 #define NR_FILES     4096 /* registered in each ring, if we may open so many */
 #define NR_BUFFERS   4096 /* fixed ones, of each ring */
 #define WAKE_BATCH   64
-
-/* Sockets and timers of libev are looked at so often. */
-#define NS_BEFORE_LOOP 50000
 
 /* The clock is read after so many looks at nothing. */
 #define LOOKS_BEFORE_CLOCK 8
@@ -75,7 +73,12 @@ struct worker {
 	/* worker only */
 	struct ev_loop *loop;
 	struct ev_io wakes_io;
-	struct ev_check awake_check;
+	int loop_fd;		/* what libev waits by */
+	struct uring_op loop_op; /* polls it */
+	struct uring_op unloop_op; /* ends that */
+	struct ev_fork remade;
+	bool is_loop_watched;
+	bool is_loop_due;	/* it has something to do, or to take note of */
 	struct uring rings[URING_NR_KINDS];
 	struct wake ring_wakes[URING_NR_KINDS];
 	struct io_path io_path;
@@ -93,6 +96,7 @@ struct worker {
 	uint64_t idle_ns;	/* since when nothing is to do, or 0 */
 	bool has_slept;		/* in this wait */
 	bool has_answered;	/* in this turn or the last */
+	uint64_t cooled_ns;	/* when pollers were dropped last */
 
 	/* counted for any thread */
 	uint64_t sleeps;
@@ -240,6 +244,16 @@ static void fire_wakes(struct ev_loop *loop, struct ev_io *io, int events)
 	w->batch_len = 0;
 }
 
+/* Entries under way, but for the one that tells of libev. */
+static unsigned nr_in_flight(const struct worker *w)
+{
+	unsigned nr = 0;
+
+	for (int i = 0; i < URING_NR_KINDS; i++)
+		nr += w->rings[i].in_flight;
+	return nr - w->is_loop_watched;
+}
+
 /* Which ring the entries of the turns to come go to. */
 static void choose_ring(struct worker *w)
 {
@@ -251,8 +265,7 @@ static void choose_ring(struct worker *w)
 	s = (struct chooser_sample){
 		.now_ns = w->clock.now_ns,
 		.nr_done = w->io_path.nr_done,
-		.nr_in_flight = w->rings[URING_DIRECT].in_flight +
-				sqpoll->in_flight,
+		.nr_in_flight = nr_in_flight(w),
 		.nr_waiting = uring_nr_waiting(sqpoll),
 		.nr_taken = uring_nr_taken(sqpoll),
 	};
@@ -260,37 +273,79 @@ static void choose_ring(struct worker *w)
 	w->io_path.ring = &w->rings[w->chooser.facts.ring];
 }
 
-/* Runs first when the loop has slept: what follows may make entries. */
-static void note_awake(struct ev_loop *loop, struct ev_check *check, int events)
+/*
+ * When the kernel does not do as libev expects it makes its epoll set anew, as
+ * after a fork.  Our poll is for the old one then.
+ */
+static void note_remade(struct ev_loop *loop, struct ev_fork *fork, int events)
 {
-	struct worker *w = check->data;
+	struct worker *w = fork->data;
 
 	(void)loop;
 	(void)events;
-	read_clock(w);
-	choose_ring(w);
-	for (int i = 0; i < URING_NR_KINDS; i++)
-		if (has_ring(&w->rings[i]))
-			uring_disarm(&w->rings[i]);
+	w->loop_fd = -1;
+}
+
+static void note_unwatched(struct uring_op *op, int res)
+{
+	/* Too late or not: the poll's own result comes in any case. */
+	(void)op;
+	(void)res;
+}
+
+static void note_loop(struct uring_op *op, int res)
+{
+	struct worker *w = container_of(op, struct worker, loop_op);
+
+	/* Should the entry have failed, libev is asked, and it is made anew. */
+	(void)res;
+	w->is_loop_watched = false;
+	w->is_loop_due = true;
+}
+
+/* libev names a loop's descriptor only to a loop that embeds it. */
+static int find_loop_fd(struct ev_loop *loop)
+{
+	struct ev_loop *outer = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
+	struct ev_embed embed;
+	int fd;
+
+	if (!outer)
+		return -ENOMEM;
+	ev_embed_init(&embed, NULL, loop);
+	ev_embed_start(outer, &embed);
+	fd = embed.io.fd;
+	ev_embed_stop(outer, &embed);
+	ev_loop_destroy(outer);
+	return fd;
 }
 
 static int make_loop(struct worker *w)
 {
+	int err;
+
 	/* LIBEV_FLAGS in the environment must not pick another backend. */
 	w->loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
 	if (!w->loop)
 		return -ENOMEM;
-	mailbox_init(&w->mailbox, w->loop);
+	w->loop_fd = find_loop_fd(w->loop);
+	if (w->loop_fd < 0)
+		return w->loop_fd;
 	w->epfd = epoll_create1(EPOLL_CLOEXEC);
 	if (w->epfd < 0)
 		return -errno;
+	err = mailbox_init(&w->mailbox, w->loop);
+	if (err)
+		return err;
 	ev_io_init(&w->wakes_io, fire_wakes, w->epfd, EV_READ);
 	w->wakes_io.data = w;
 	ev_io_start(w->loop, &w->wakes_io);
-	ev_check_init(&w->awake_check, note_awake);
-	ev_set_priority(&w->awake_check, EV_MAXPRI);
-	w->awake_check.data = w;
-	ev_check_start(w->loop, &w->awake_check);
+	ev_fork_init(&w->remade, note_remade);
+	w->remade.data = w;
+	ev_fork_start(w->loop, &w->remade);
+	w->loop_op.done = note_loop;
+	w->unloop_op.done = note_unwatched;
+	w->is_loop_due = true;
 	return 0;
 }
 
@@ -325,6 +380,7 @@ int worker_new(struct worker **out, const struct worker_params *p)
 		w->io_cpus = *p->io_cpus;
 	snprintf(w->tag, sizeof(w->tag), "vringd/worker%u", p->id);
 	w->epfd = -1;
+	w->mailbox.io.fd = -1;
 	w->alarms.fd = -1;
 	sem_init(&w->started, 0, 0);
 	for (int i = 0; i < URING_NR_KINDS; i++)
@@ -398,6 +454,7 @@ static void reap_ring(struct worker *w, struct uring *r)
 static void take_turn(struct worker *w)
 {
 	read_clock(w);
+	choose_ring(w);
 	w->has_answered = false;
 	if (mailbox_has_mail(&w->mailbox))
 		mailbox_deliver(&w->mailbox);
@@ -445,22 +502,14 @@ static bool has_alarm(const struct worker *w)
 	return alarms_are_due(&w->alarms, w->clock.now_ns);
 }
 
-static bool has_storage_at_work(const struct worker *w)
-{
-	for (int i = 0; i < URING_NR_KINDS; i++)
-		if (has_ring(&w->rings[i]) && w->rings[i].in_flight)
-			return true;
-	return false;
-}
-
 static void begin_wait(struct worker *w)
 {
 	if (w->idle_ns)
 		return;
 	w->idle_ns = w->clock.now_ns;
 	w->has_slept = false;
-	w->wait = w->has_answered || !has_storage_at_work(w) ? WAIT_GUEST
-							     : WAIT_STORAGE;
+	w->wait = w->has_answered || !nr_in_flight(w) ? WAIT_GUEST
+						      : WAIT_STORAGE;
 }
 
 /* The part of a wait that is over when we fall asleep. */
@@ -489,47 +538,6 @@ static void end_wait(struct worker *w)
 	w->idle_ns = 0;
 }
 
-/*
- * Nothing is to do.  Look until something is, or the wait is as long as it
- * pays, or libev is due at @due_ns.  Returns whether something is.
- */
-static bool wait_awake(struct worker *w, uint64_t due_ns)
-{
-	uint64_t until_ns;
-
-	read_clock(w);
-	begin_wait(w);
-	until_ns = MIN(due_ns, w->idle_ns + budget_ns(&w->waits[w->wait]));
-	while (w->clock.now_ns < until_ns) {
-		for (int i = 0; i < LOOKS_BEFORE_CLOCK; i++)
-			if (has_work(w))
-				return true;
-		read_clock(w);
-		if (has_alarm(w))
-			return true;
-	}
-	return false;
-}
-
-/*
- * Turns and looks.  Returns true when libev is due, and false when there is
- * nothing to do and it does not pay to wait for it awake.
- */
-static bool stay_awake(struct worker *w)
-{
-	uint64_t due_ns = w->clock.now_ns + NS_BEFORE_LOOP;
-
-	do {
-		if (has_work(w) || has_alarm(w)) {
-			end_wait(w);
-			take_turn(w);
-		} else if (!wait_awake(w, due_ns)) {
-			return w->clock.now_ns >= due_ns;
-		}
-	} while (w->clock.now_ns < due_ns && !w->stopping);
-	return true;
-}
-
 /* What had no work for some time costs too much to look at. */
 static void cool_pollers(struct worker *w, uint64_t idle_ns)
 {
@@ -546,30 +554,103 @@ static void cool_pollers(struct worker *w, uint64_t idle_ns)
 	}
 }
 
+static void cool_now_and_then(struct worker *w)
+{
+	if (w->clock.now_ns - w->cooled_ns < WORKER_COOL_NS)
+		return;
+	w->cooled_ns = w->clock.now_ns;
+	cool_pollers(w, WORKER_COOL_NS);
+}
+
+/*
+ * Nothing is to do.  Look until something is, which is what it returns, or the
+ * wait is as long as it pays.
+ */
+static bool wait_awake(struct worker *w)
+{
+	uint64_t until_ns;
+
+	read_clock(w);
+	begin_wait(w);
+	until_ns = w->idle_ns + budget_ns(&w->waits[w->wait]);
+	while (w->clock.now_ns < until_ns) {
+		for (int i = 0; i < LOOKS_BEFORE_CLOCK; i++)
+			if (has_work(w))
+				return true;
+		read_clock(w);
+		cool_now_and_then(w);
+		if (has_alarm(w))
+			return true;
+	}
+	return false;
+}
+
 /* Have all that matters wake us.  Returns false when there is work by now. */
 static bool arm_all(struct worker *w)
 {
 	cool_pollers(w, 0);
-	for (int i = 0; i < URING_NR_KINDS; i++)
-		if (has_ring(&w->rings[i]))
-			uring_arm(&w->rings[i]);
+	alarms_arm(&w->alarms);
+	if (has_ring(&w->rings[URING_SQPOLL]))
+		uring_arm(&w->rings[URING_SQPOLL]);
 	/* What came before that is seen by one more look. */
 	return !has_work(w);
 }
 
+static void fall_asleep(struct worker *w)
+{
+	if (arm_all(w)) {
+		note_sleep(w);
+		uring_wait(&w->rings[URING_DIRECT]);
+	}
+	if (has_ring(&w->rings[URING_SQPOLL]))
+		uring_disarm(&w->rings[URING_SQPOLL]);
+	read_clock(w);
+}
+
+static void watch_loop(struct worker *w)
+{
+	struct io_uring_sqe *sqe = uring_sqe(&w->rings[URING_DIRECT]);
+
+	io_uring_prep_poll_add(sqe, w->loop_fd, POLLIN);
+	uring_sqe_done(sqe, &w->loop_op);
+	w->is_loop_watched = true;
+}
+
+/* Its result has the loop watched again. */
+static void unwatch_loop(struct worker *w)
+{
+	struct io_uring_sqe *sqe = uring_sqe(&w->rings[URING_DIRECT]);
+
+	io_uring_prep_cancel(sqe, &w->loop_op, 0);
+	uring_sqe_done(sqe, &w->unloop_op);
+}
+
+/* Sockets, kicks and mail; what was changed in the loop counts from now on. */
+static void run_loop(struct worker *w)
+{
+	w->is_loop_due = false;
+	ev_run(w->loop, EVRUN_NOWAIT);
+	read_clock(w);
+	if (unlikely(w->loop_fd < 0)) {
+		w->loop_fd = find_loop_fd(w->loop);
+		if (w->is_loop_watched)
+			unwatch_loop(w);
+	}
+	if (!w->is_loop_watched)
+		watch_loop(w);
+}
+
 static void run_turns(struct worker *w)
 {
-	/* libev updates its clock itself whenever it is entered. */
 	while (!w->stopping) {
-		if (stay_awake(w)) {
-			cool_pollers(w, WORKER_COOL_NS);
-			ev_run(w->loop, EVRUN_NOWAIT);
-		} else if (arm_all(w)) {
-			note_sleep(w);
-			alarms_arm(&w->alarms);
-			ev_run(w->loop, EVRUN_ONCE);
-		} else {
-			ev_run(w->loop, EVRUN_NOWAIT);
+		if (w->is_loop_due) {
+			run_loop(w);
+		} else if (has_work(w) || has_alarm(w)) {
+			end_wait(w);
+			take_turn(w);
+			cool_now_and_then(w);
+		} else if (!wait_awake(w)) {
+			fall_asleep(w);
 		}
 	}
 }
@@ -588,6 +669,8 @@ static int enable_ring(struct worker *w, enum uring_kind kind)
 
 	if (err)
 		return err;
+	if (r->eventfd < 0)
+		return 0;
 	k->fd = r->eventfd;
 	k->fire = wake_for_turn;
 	return worker_watch(w, k);
@@ -747,6 +830,7 @@ bool worker_is_self(const struct worker *w)
 
 struct ev_loop *worker_loop(struct worker *w)
 {
+	w->is_loop_due = true;
 	return w->loop;
 }
 

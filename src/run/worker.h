@@ -16,12 +16,18 @@
 /*
  * Theory of operation: a turn
  *
- * A worker sleeps in libev.  It wakes for mail, for a socket, for a timer, or
- * because one of its wakes is due: a guest's kick or a ring's eventfd.  Wakes
- * hang on an epoll descriptor of the worker's own, edge-triggered, that libev
- * watches as one ev_io: libev would rebuild its whole set whenever a VMM keeps
- * a kick that we closed, and a kick must never be read, since its owner can
- * make that block.
+ * A worker sleeps in its direct ring: there storage ends the sleep by itself,
+ * without an eventfd, an epoll and a system call for each of them.  For all
+ * else the ring polls the one descriptor by which libev waits: for sockets,
+ * mail, and the wakes, which are the guests' kicks, the eventfd of the SQPOLL
+ * ring and the timer of the alarms.  Wakes hang on an epoll descriptor of the
+ * worker's own, edge-triggered, that libev watches as one ev_io: libev would
+ * rebuild its whole set whenever a VMM keeps a kick that we closed, and a kick
+ * must never be read, since its owner can make that block.
+ *
+ * libev is entered without waiting: when that poll says so, and when somebody
+ * was given the loop, as what is changed there counts from then on.  So timers
+ * of libev would not wake anybody.  Alarms do.
  *
  * Then the worker makes turns while there is something to do:
  *
@@ -47,13 +53,12 @@
  * from what came of it before (run/budget), apart for a guest that was just
  * answered and for storage that is at work.
  *
- * What only libev sees is looked at every NS_BEFORE_LOOP: sockets, and the
- * kicks of the rings that are no pollers.  A poller that had nothing for longer
- * than WORKER_COOL_NS is dropped then.
+ * A poller that had nothing for longer than WORKER_COOL_NS is dropped, which
+ * arms its kicks, so that the cost of a look does not grow with the rings.
  *
- * Before sleeping, all pollers are dropped, which arms their kicks, eventfds
- * are switched on, all is looked at once more, and the timer is armed for the
- * first alarm.
+ * Before sleeping, all pollers are dropped, the SQPOLL ring's eventfd is
+ * switched on, the timer is armed for the first alarm, and all is looked at
+ * once more.
  */
 #define WORKER_COOL_NS 1000000
 
@@ -202,7 +207,10 @@ struct mailbox *worker_mailbox(struct worker *w);
 /* Is the caller on @w's thread?  For asserts.  Any thread. */
 bool worker_is_self(const struct worker *w);
 
-/* The loop, for sockets and timers.  Worker only. */
+/*
+ * The loop, for sockets.  Who asks for it may change it: libev is entered
+ * before the next turn, and before the worker sleeps.  Worker only.
+ */
 struct ev_loop *worker_loop(struct worker *w);
 
 /* The ring of a kind, or NULL when it was not made.  Worker only. */

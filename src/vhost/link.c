@@ -17,6 +17,9 @@
 #include "run/offload.h"
 #include "vhost/handlers.h"
 
+/* Any time will do: alarms fire in a turn, and libev comes before that. */
+#define END_NS 1000
+
 struct link {
 	struct session *session;
 	struct worker *home;
@@ -24,7 +27,7 @@ struct link {
 	int fd;
 	struct ev_io reader;
 	struct ev_io writer;
-	struct ev_timer end;
+	struct alarm end;
 	struct wake hangup;
 	bool watches_hangup;
 	bool pending; /* the message in msg has no answer yet */
@@ -53,12 +56,10 @@ static void watch_hangup(struct link *l, bool on)
 
 static void watch_io(struct link *l, struct ev_io *io, bool on)
 {
-	struct ev_loop *loop = worker_loop(l->home);
-
-	if (on)
-		ev_io_start(loop, io);
-	else
-		ev_io_stop(loop, io);
+	if (on && !ev_is_active(io))
+		ev_io_start(worker_loop(l->home), io);
+	else if (!on && ev_is_active(io))
+		ev_io_stop(worker_loop(l->home), io);
 }
 
 static void update_watchers(struct link *l)
@@ -356,13 +357,11 @@ static void on_wake(struct wake *k)
 
 /* ---- life ---- */
 
-static void close_link(struct ev_loop *loop, struct ev_timer *timer, int events)
+static void close_link(struct alarm *a)
 {
-	struct link *l = timer->data;
+	struct link *l = container_of(a, struct link, end);
 	struct session *s = l->session;
 
-	(void)loop;
-	(void)events;
 	offload_close(l->fd);
 	free(l);
 	session_link_ended(s);
@@ -371,7 +370,8 @@ static void close_link(struct ev_loop *loop, struct ev_timer *timer, int events)
 /*
  * libev takes a descriptor that nobody waits for out of its set when an event
  * of it comes, which must not be while another thread closes it.  So we hang
- * up, which is such an event, and close it a turn later.
+ * up, which is such an event, and close it when libev has seen that: it is
+ * entered before the next turn.
  */
 static void end_link(struct link *l)
 {
@@ -380,7 +380,8 @@ static void end_link(struct link *l)
 	close_fds(&l->msg);
 	keep_out_fd(l, -1);
 	shutdown(l->fd, SHUT_RDWR);
-	ev_timer_start(worker_loop(l->home), &l->end);
+	alarms_set(worker_alarms(l->home), &l->end,
+		   worker_now_ns(l->home) + END_NS);
 }
 
 static void say_connected(const struct session *s)
@@ -413,8 +414,7 @@ int link_open(struct session *s, int fd)
 	l->out_fd = -1;
 	ev_io_init(&l->reader, on_readable, fd, EV_READ);
 	ev_io_init(&l->writer, on_writable, fd, EV_WRITE);
-	ev_timer_init(&l->end, close_link, 0., 0.);
-	l->end.data = l;
+	alarm_init(&l->end, close_link);
 	l->reader.data = l;
 	l->writer.data = l;
 	l->hangup.fd = fd;

@@ -7,7 +7,7 @@
 #include "base/util.h"
 #include "run/offload.h"
 
-#define POLL_INTERVAL 0.001 /* seconds, for a ring without a kick */
+#define POLL_INTERVAL_NS 1000000 /* for a ring without a kick */
 
 /* ---- kicks ---- */
 
@@ -18,12 +18,17 @@ static void fire_kick(struct wake *k)
 	n->kicked(n);
 }
 
-static void fire_poll(struct ev_loop *loop, struct ev_timer *t, int events)
+static void set_poll(struct notify *n)
 {
-	struct notify *n = t->data;
+	alarms_set(worker_alarms(n->worker), &n->poll,
+		   worker_now_ns(n->worker) + POLL_INTERVAL_NS);
+}
 
-	(void)loop;
-	(void)events;
+static void fire_poll(struct alarm *a)
+{
+	struct notify *n = container_of(a, struct notify, poll);
+
+	set_poll(n);
 	n->polled(n);
 }
 
@@ -33,7 +38,7 @@ const char *notify_watch(struct notify *n, int fd)
 
 	n->kick.fd = fd;
 	if (fd < 0) {
-		ev_timer_start(worker_loop(n->worker), &n->poll);
+		set_poll(n);
 		return NULL;
 	}
 	err = worker_watch(n->worker, &n->kick);
@@ -47,7 +52,7 @@ const char *notify_watch(struct notify *n, int fd)
 
 void notify_unwatch(struct notify *n)
 {
-	ev_timer_stop(worker_loop(n->worker), &n->poll);
+	alarms_clear(worker_alarms(n->worker), &n->poll);
 	if (n->kick.fd >= 0) {
 		worker_unwatch(n->worker, &n->kick);
 		offload_close(n->kick.fd);
@@ -136,8 +141,7 @@ void notify_init(struct notify *n, const char *tag,
 		.tag = tag,
 		.kick = {.fd = -1, .fire = fire_kick},
 	};
-	ev_timer_init(&n->poll, fire_poll, POLL_INTERVAL, POLL_INTERVAL);
-	n->poll.data = n;
+	alarm_init(&n->poll, fire_poll);
 }
 
 int notify_set(struct notify *n, struct worker *w, int kick, int call, int err,

@@ -19,7 +19,7 @@ struct notify {
 	/* the owner's */
 	struct worker *worker;
 	struct wake kick;	/* its fd is -1 without one */
-	struct ev_timer poll;	/* runs then */
+	struct alarm poll;	/* set then */
 	struct call *call;	/* NULL without one, as err */
 	struct call *err;
 	bool was_called;	/* or would have been, with a descriptor */

@@ -23,7 +23,7 @@ static unsigned delivered;
 static void setup(void)
 {
 	loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
-	mailbox_init(&box, loop);
+	cr_assert_eq(mailbox_init(&box, loop), 0);
 }
 
 static void teardown(void)
@@ -87,7 +87,7 @@ Test(mailbox, delivers_the_rest_at_the_end)
 	struct mail m = {.deliver = deliver};
 	struct letter letter = {.mail = m};
 
-	mailbox_init(&b, l);
+	cr_assert_eq(mailbox_init(&b, l), 0);
 	mailbox_post(&b, &letter.mail);
 	mailbox_fini(&b);
 	cr_assert_eq(delivered, 1);

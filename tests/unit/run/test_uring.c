@@ -163,10 +163,11 @@ Test(uring, takes_entries_made_by_a_completion)
 	both_kinds(submit_from_done);
 }
 
-static void announce(void)
+Test(uring, announces_completions_of_the_sqpoll_ring_when_armed)
 {
 	struct result a = {0};
 
+	make(URING_SQPOLL);
 	add_nop(&a);
 	reap(1);
 	cr_assert_not(is_eventfd_ready());
@@ -178,11 +179,28 @@ static void announce(void)
 	cr_assert(is_eventfd_ready());
 	uring_disarm(&r);
 	reap(1);
+	uring_fini(&r);
 }
 
-Test(uring, announces_completions_only_when_armed)
+Test(uring, waits_until_there_is_a_completion)
 {
-	both_kinds(announce);
+	struct __kernel_timespec ts = {.tv_nsec = 20000000};
+	struct result a = {.op.done = note};
+
+	make(URING_DIRECT);
+	cr_assert_eq(r.eventfd, -1, "it needs none");
+
+	struct io_uring_sqe *sqe = uring_sqe(&r);
+
+	io_uring_prep_timeout(sqe, &ts, 0, 0);
+	uring_sqe_done(sqe, &a.op);
+	/* It submits, too.  A signal may end it early. */
+	for (int i = 0; i < 100 && !a.count; i++) {
+		uring_wait(&r);
+		uring_reap(&r);
+	}
+	cr_assert_eq(a.res, -ETIME);
+	uring_fini(&r);
 }
 
 static void use_registered_files(void)
