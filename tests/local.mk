@@ -84,6 +84,7 @@ unit_tests_SOURCES = \
 	tests/unit/backend/test_bounce.c \
 	tests/unit/backend/test_file.c \
 	tests/unit/backend/test_file_io.c \
+	tests/unit/backend/test_inuse.c \
 	tests/unit/backend/test_kinds.c \
 	tests/unit/backend/test_look.c \
 	tests/unit/backend/test_magic.c \

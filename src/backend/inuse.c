@@ -3,22 +3,51 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "backend/sysblock.h"
 #include "base/util.h"
 
+/*
+ * Theory of operation: no server is asked
+ *
+ * To say who has the storage we look at what is anybody's: every open file of
+ * every process, the files behind loop devices, what mounts say they are of.
+ * Any of these may be on a file system whose server is dead, where a stat()
+ * never ends.  So all of it is answered from the kernel's memory:
+ *
+ * - An open file has its inode there, and statx() takes it as it is.
+ * - A path is followed only through names that are cached.  Those of files in
+ *   use are, but for a server's that have to be confirmed again.  Our storage
+ *   has just been opened by a path, so if a name of it is of this kind, it was
+ *   confirmed a moment ago.
+ *
+ * Only the path of the storage itself may make its own target wait.
+ */
+
 static void set_id(struct backend_id *id, const struct stat *st)
 {
 	id->is_block = S_ISBLK(st->st_mode);
 	id->dev = id->is_block ? st->st_rdev : st->st_dev;
 	id->ino = id->is_block ? 0 : st->st_ino;
+}
+
+/* Only files and block devices are storage. */
+static int set_storage_id(struct backend_id *id, const struct stat *st)
+{
+	if (!S_ISREG(st->st_mode) && !S_ISBLK(st->st_mode))
+		return -ENOTBLK;
+	set_id(id, st);
+	return 0;
 }
 
 int inuse_identify(int fd, struct backend_id *id)
@@ -37,22 +66,80 @@ int inuse_identify_path(const char *path, struct backend_id *id)
 
 	if (stat(path, &st))
 		return -errno;
-	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
-		return -ENOTBLK;
-	set_id(id, &st);
-	return 0;
+	return set_storage_id(id, &st);
+}
+
+/* As inuse_identify_path(), and of @path in @dir, but never asks a server. */
+static int identify_known(int dir, const char *path, int flags,
+			  struct backend_id *id)
+{
+	struct statx stx;
+	struct stat st;
+
+	if (statx(dir, path, flags | AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT,
+		  STATX_TYPE | STATX_INO, &stx))
+		return -errno;
+	st = (struct stat){
+		.st_mode = stx.stx_mode,
+		.st_dev = makedev(stx.stx_dev_major, stx.stx_dev_minor),
+		.st_rdev = makedev(stx.stx_rdev_major, stx.stx_rdev_minor),
+		.st_ino = stx.stx_ino,
+	};
+	return set_storage_id(id, &st);
+}
+
+/* Would using @other be using @id? */
+static bool overlaps(const struct backend_id *other,
+		     const struct backend_id *id)
+{
+	if (other->is_block != id->is_block)
+		return false;
+	if (id->is_block)
+		return sysblock_overlap(other->dev, id->dev);
+	return other->dev == id->dev && other->ino == id->ino;
+}
+
+/* Is @link, of /proc/PID/fd, a file whose use is the use of @id? */
+static bool open_file_overlaps(const char *link, const struct backend_id *id)
+{
+	struct backend_id other;
+
+	return !identify_known(AT_FDCWD, link, 0, &other) &&
+	       overlaps(&other, id);
+}
+
+/* A descriptor of the file itself, without access, or -1: not cached. */
+static int open_cached(const char *path)
+{
+	struct open_how how = {
+		.flags = O_PATH | O_CLOEXEC,
+		.resolve = RESOLVE_CACHED,
+	};
+	int fd = -1;
+
+	/* To meet somebody who mounts or renames looks like a missing name. */
+	for (int i = 0; i < 10 && fd < 0; i++) {
+		fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how,
+				  sizeof(how));
+		if (fd < 0 && errno != EAGAIN)
+			break;
+	}
+	return fd;
 }
 
 /* Would using the thing at @path be using @id? */
 static bool path_overlaps(const char *path, const struct backend_id *id)
 {
 	struct backend_id other;
+	int fd = open_cached(path);
+	bool is;
 
-	if (inuse_identify_path(path, &other) || other.is_block != id->is_block)
+	if (fd < 0)
 		return false;
-	if (id->is_block)
-		return sysblock_overlap(other.dev, id->dev);
-	return other.dev == id->dev && other.ino == id->ino;
+	is = !identify_known(fd, "", AT_EMPTY_PATH, &other) &&
+	     overlaps(&other, id);
+	close(fd);
+	return is;
 }
 
 /* Space, tab, newline and backslash stand there as \ and three octal digits. */
@@ -229,7 +316,7 @@ static enum inuse_by look_at(const char *pid, const struct backend_id *id,
 		if (e->d_name[0] == '.')
 			continue;
 		snprintf(path, sizeof(path), "/proc/%s/fd/%s", pid, e->d_name);
-		if (path_overlaps(path, id) &&
+		if (open_file_overlaps(path, id) &&
 		    (!locked || has_lock(pid, e->d_name)))
 			by = INUSE_BY_PROCESS;
 	}

@@ -25,7 +25,8 @@ struct inuse_process {
 
 /*
  * A process that has it open: with a lock, which may be our own, or else
- * another's, in whatever way.  Fills @p when there is one.  May block.
+ * another's, in whatever way.  Fills @p when there is one.  May block, but
+ * not, as inuse_by_host() does not either, on a dead server of others' files.
  */
 enum inuse_by inuse_by_process(const struct backend_id *id, bool locked,
 			       struct inuse_process *p);
