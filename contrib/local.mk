@@ -10,6 +10,7 @@ EXTRA_DIST += \
 	contrib/bench/report.py \
 	contrib/bench/run \
 	contrib/bench/scale \
+	contrib/bench/sqpoll \
 	contrib/bench/systems.py \
 	contrib/check-all \
 	contrib/debian/README.Debian \

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# contrib/bench/run and scale measure: their tables and JSON have numbers for
+# The programs in contrib/bench measure: their tables and JSON have numbers for
 # all that was asked for, and nothing that they made is left.  How fast anything
 # is does not matter here.
 . "${top_srcdir:-.}/tests/lib/e2e.sh"
@@ -133,6 +133,15 @@ with open(sys.argv[1]) as f:
 assert found["targets"] == 3 and found["findings"]["rss_anon_kib"] > 0
 assert found["busy"]["null-read-1"][0]["beside"]["iops"] > 0
 PYTHON
+
+# Whichever of auto, on and off is better.
+"$top_srcdir/contrib/bench/sqpoll" --rounds 2 --time 0.2 --size 1 --busy 2 \
+	--folder "$T/folder" file-32 file-1-event >"$T/said" 2>&1
+[ $? -le 1 ] || { cat "$T/said"; fail "sqpoll failed"; }
+for load in file-32 file-1-event; do
+	grep -Eq "^$load( +[1-9][0-9]*){3}( +[0-9.]+){3} +[0-9]+  (direct|sqpoll): " \
+		"$T/said" || { cat "$T/said"; fail "no figures of $load"; }
+done
 
 # What is wrong is said.
 "$run" no-such-cell >"$T/said" 2>&1 && fail "a cell that is none"
