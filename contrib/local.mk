@@ -6,6 +6,7 @@ EXTRA_DIST += \
 	contrib/bench/goals.py \
 	contrib/bench/limits \
 	contrib/bench/machine.py \
+	contrib/bench/neighbours \
 	contrib/bench/readme \
 	contrib/bench/report.py \
 	contrib/bench/run \
