@@ -272,6 +272,7 @@ check-fuzz: $(fuzzers)
 EXTRA_DIST += \
 	tests/lib/check-metrics \
 	tests/lib/e2e.sh \
+	tests/lib/hangingdisk.sh \
 	tests/lib/hangingmount.py \
 	tests/lib/reload-torture \
 	tests/lib/rude-client \
@@ -327,6 +328,7 @@ e2e_tests = \
 	tests/e2e/test-many-idle-targets.sh \
 	tests/e2e/test-memory-that-was-lost.sh \
 	tests/e2e/test-metrics.sh \
+	tests/e2e/test-neighbours-of-hung-disks.sh \
 	tests/e2e/test-no-descriptors-left.sh \
 	tests/e2e/test-poll-changes-live.sh \
 	tests/e2e/test-reconnects-under-load.sh \

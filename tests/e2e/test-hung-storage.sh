@@ -4,28 +4,12 @@
 # the worker serves its other targets all the same, and everything that can be
 # asked is answered.
 . "${top_srcdir:-.}/tests/lib/e2e.sh"
-requires python3 "$VRINGBENCH"
-requires_root
-
-setpriv --pdeathsig TERM python3 "$top_srcdir/tests/lib/hangingmount.py" \
-	>"$T/mounted" 2>"$T/mount.out" &
-server=$!
-sleep 0.5
-[ -s "$T/mounted" ] || skip "no FUSE here: $(cat "$T/mount.out")"
-where=$(cat "$T/mounted")
-
-# First of all, or the daemon could not be ended.
-end()
-{
-	status=$?
-	kill $server
-	(exit $status)
-	cleanup
-}
-trap end EXIT
+. "${top_srcdir:-.}/tests/lib/hangingdisk.sh"
+requires "$VRINGBENCH"
+hangingdisk_make
 
 make_file well.img 64M
-hung="  - {name: hung, backend: $where/disk"
+hung="  - {name: hung, backend: $hangingdisk"
 
 # config [LINE]: with the target on the file system, or without it.
 config()
@@ -57,7 +41,7 @@ load=$!
 client=$!
 wait_until "a client uses it" is_state hung connected
 sleep 0.5
-kill -USR1 $server
+hangingdisk_hang
 sleep 0.5
 
 # Its client is there, then gone; its requests are in flight.
@@ -76,7 +60,7 @@ grep -q 'its client has left, but the storage has not answered' "$T/out" ||
 config "$hung}"
 ctl reload >"$T/out" && fail "its name is given away: $(cat "$T/out")"
 
-kill -USR2 $server
+hangingdisk_go_on
 wait_until "its requests end" is_not_listed hung
 ctl reload || fail "it cannot be added again"
 is_state hung listening || fail "it is not served again"

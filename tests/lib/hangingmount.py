@@ -1,8 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-# Mounts a file system with one file, "disk" of 16 MiB, and prints where.  From
-# SIGUSR1 to SIGUSR2 it answers no read or write, as a network file system whose
-# server hangs.  It goes with this program, which SIGTERM ends.
+# Mounts a file system with files of 16 MiB, "disk", "disk2" and "disk3", and
+# prints where.  From SIGUSR1 to SIGUSR2 it answers nothing that concerns their
+# bytes, as a network file system whose server hangs.  It goes with this
+# program, which SIGTERM ends.
 import ctypes
 import os
 import select
@@ -13,13 +14,17 @@ import tempfile
 
 LOOKUP, GETATTR, OPEN, READ, WRITE, STATFS, INIT = 1, 3, 14, 15, 16, 17, 26
 FORGET, INTERRUPT = 2, 36
-QUIET = (18, 20, 25)  # release, fsync, flush: done at once
+FSYNC, FALLOCATE = 20, 43
+HANGS = (READ, WRITE, FSYNC, FALLOCATE)
+QUIET = (18, FSYNC, 25)  # release, fsync, flush: done at once
 ENOENT, ENOSYS = 2, 38
 MS_NOSUID_NODEV = 6
 MNT_DETACH = 2
-ROOT, DISK = 1, 2
+ROOT = 1
 libc = ctypes.CDLL(None, use_errno=True)
-disk = bytearray(16 << 20)
+SIZE = 16 << 20
+NODES = {b"disk": 2, b"disk2": 3, b"disk3": 4}
+disks = {node: bytearray(SIZE) for node in NODES.values()}
 
 
 def mount(where):
@@ -32,7 +37,7 @@ def mount(where):
 
 
 def attributes(node):
-    mode, size = (0o40755, 0) if node == ROOT else (0o100600, len(disk))
+    mode, size = (0o40755, 0) if node == ROOT else (0o100600, SIZE)
     return struct.pack("=6Q10I", node, size, size // 512, 0, 0, 0, 0, 0, 0,
                        mode, 1, 0, 0, 0, 4096, 0)
 
@@ -50,11 +55,13 @@ def serve(fd, request):
     if opcode == INIT:
         answer(fd, unique, 0, struct.pack("=IIIIHHII36x", 7, 31, 0, 0, 12, 10,
                                           131072, 1))
-    elif opcode == LOOKUP and body == b"disk\0":
-        answer(fd, unique, 0, struct.pack("=4Q2I", DISK, 0, 0, 0, 0, 0) +
-               attributes(DISK))
     elif opcode == LOOKUP:
-        answer(fd, unique, ENOENT)
+        found = NODES.get(body.rstrip(b"\0"))
+        if found:
+            answer(fd, unique, 0, struct.pack("=4Q2I", found, 0, 0, 0, 0, 0) +
+                   attributes(found))
+        else:
+            answer(fd, unique, ENOENT)
     elif opcode == GETATTR:
         answer(fd, unique, 0, bytes(16) + attributes(node))
     elif opcode == OPEN:
@@ -63,11 +70,16 @@ def serve(fd, request):
         answer(fd, unique, 0, bytes(80))
     elif opcode == READ:
         offset, size = struct.unpack_from("=8xQI", body)
-        answer(fd, unique, 0, bytes(disk[offset:offset + size]))
+        answer(fd, unique, 0, bytes(disks[node][offset:offset + size]))
     elif opcode == WRITE:
         offset, size = struct.unpack_from("=8xQI", body)
-        disk[offset:offset + size] = body[40:40 + size]
+        disks[node][offset:offset + size] = body[40:40 + size]
         answer(fd, unique, 0, struct.pack("=II", size, 0))
+    elif opcode == FALLOCATE:
+        offset, size = struct.unpack_from("=8xQQ", body)
+        end = min(offset + size, SIZE)
+        disks[node][offset:end] = bytes(max(end - offset, 0))
+        answer(fd, unique, 0)
     elif opcode not in (FORGET, INTERRUPT):
         answer(fd, unique, 0 if opcode in QUIET else ENOSYS)
 
@@ -86,7 +98,7 @@ def run(fd):
             serve(fd, held.pop(0))
         if poll.poll(20):
             request = os.read(fd, 1 << 18)
-            if hangs and request[4] in (READ, WRITE):
+            if hangs and request[4] in HANGS:
                 held.append(request)
             else:
                 serve(fd, request)
