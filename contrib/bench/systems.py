@@ -72,6 +72,12 @@ class Process:
             self.popen.wait()
 
 
+def spinner(cpu, folder):
+    """Takes all that it gets of a CPU, until it is stopped."""
+    return Process(["sh", "-c", "while :; do :; done"], cpu,
+                   os.path.join(folder, "spinner.log"))
+
+
 def listening():
     """The paths of all sockets that accept connections."""
     with open("/proc/net/unix") as f:
@@ -202,12 +208,13 @@ class System:
 
 
 class Vringd(System):
-    """Ours."""
+    """Ours, with a key more of the target and of the whole configuration."""
 
-    def __init__(self, bench, name, path, key=""):
+    def __init__(self, bench, name, path, key="", root_key=""):
         self.name = name
         self.path = path
         self.key = key
+        self.root_key = root_key
         super().__init__(bench)
 
     def find(self):
@@ -227,6 +234,7 @@ class Vringd(System):
             f.write(f"""\
 control: {{path: {sock}.control}}
 cpus: [{self.bench.target_cpu}]
+{self.root_key}
 targets:
   - name: disk
     socket: {sock}
@@ -383,12 +391,10 @@ class Fio(System):
 
     def run(self, cell, seconds):
         """Measures, and returns what vringbench --json would."""
-        spinner = None
+        spin = None
         folder = self.bench.folder
         if cell.mode == "poll":
-            spinner = Process(["sh", "-c", "while :; do :; done"],
-                              self.bench.front_cpu,
-                              os.path.join(folder, "spinner.log"))
+            spin = spinner(self.bench.front_cpu, folder)
         try:
             with open(os.path.join(folder, "fio.json"), "w+") as out:
                 fio = Process(self.command(cell, seconds),
@@ -403,8 +409,8 @@ class Fio(System):
                 out.seek(0)
                 text = out.read()
         finally:
-            if spinner:
-                spinner.stop()
+            if spin:
+                spin.stop()
         # It puts notes before the object.
         job = json.loads(text[text.index("{"):])["jobs"][0]
         return self.translate(job)
@@ -431,7 +437,8 @@ def all_systems(bench, wanted):
     installed, and says which not."""
     makers = {
         "vringd": lambda: Vringd(bench, "vringd", bench.vringd),
-        "other": lambda: Vringd(bench, "other", bench.other, bench.other_key),
+        "other": lambda: Vringd(bench, "other", bench.other, bench.other_key,
+                                bench.other_root_key),
         "qsd": lambda: QemuStorageDaemon(bench, False),
         "qsd-iothread": lambda: QemuStorageDaemon(bench, True),
         "spdk": lambda: Spdk(bench, bench.spdk),
