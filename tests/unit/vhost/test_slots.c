@@ -26,7 +26,8 @@ static unsigned resident(const struct slots *s)
 	unsigned char in_core[256];
 	unsigned n = 0;
 
-	cr_assert_lt((last - first) / getpagesize(), ARRAY_SIZE(in_core));
+	cr_assert_lt((unsigned)((last - first) / getpagesize()),
+		     ARRAY_SIZE(in_core));
 	cr_assert_eq(mincore(first, last - first + 1, in_core), 0);
 	for (unsigned i = 0; i <= (last - first) / getpagesize(); i++)
 		n += in_core[i] & 1;
