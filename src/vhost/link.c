@@ -380,6 +380,8 @@ static void end_link(struct link *l)
 	close_fds(&l->msg);
 	keep_out_fd(l, -1);
 	shutdown(l->fd, SHUT_RDWR);
+	/* Has libev entered first, also when it waited for nothing here. */
+	worker_loop(l->home);
 	alarms_set(worker_alarms(l->home), &l->end,
 		   worker_now_ns(l->home) + END_NS);
 }
